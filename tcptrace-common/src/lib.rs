@@ -1,0 +1,198 @@
+//! What crosses the kernel boundary of tcptrace: integers and byte arrays only.
+//!
+//! Both sides are compiled from this file, but user space never trusts a layout: it decodes the
+//! bytes field by field (`tcptrace::model::decode`), so every field here is in decoding order and
+//! no record has padding.
+#![no_std]
+
+/// `CLOCK_MONOTONIC` nanoseconds, as `bpf_ktime_get_ns` gives them.
+pub type MonotonicNs = u64;
+
+/// One TCP state change, as `sock:inet_sock_set_state` reports it.
+///
+/// The kernel calls the tracepoint before it stores the new state, and with the socket locked.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TransitionRecord {
+    /// When.
+    pub at_ns: MonotonicNs,
+    /// The socket's cookie; 0 where the kernel has no helper for it (before 5.12).
+    pub cookie: u64,
+    /// The address of the `struct sock`. Reused within microseconds.
+    pub skaddr: u64,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// `tcp_sock.snd_nxt`: the next sequence number to be sent.
+    pub snd_nxt: u32,
+    /// `tcp_sock.snd_una`: the oldest sequence number not yet acknowledged.
+    pub snd_una: u32,
+    /// `tcp_sock.rcv_nxt`: the next sequence number expected. A FIN takes one.
+    pub rcv_nxt: u32,
+    /// The thread group on this CPU. It need not have to do with the socket.
+    pub on_cpu_pid: u32,
+    /// The thread on this CPU.
+    pub on_cpu_tid: u32,
+    /// Local address; an IPv4 address takes the first four bytes.
+    pub local_addr: [u8; 16],
+    /// Remote address, likewise.
+    pub remote_addr: [u8; 16],
+    /// Local port, host byte order.
+    pub local_port: u16,
+    /// Remote port, host byte order.
+    pub remote_port: u16,
+    /// `sk_err`, a positive errno.
+    pub err: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u8,
+    /// The state left, as `include/net/tcp_states.h` numbers them.
+    pub old_state: u8,
+    /// The state entered.
+    pub new_state: u8,
+    /// `sk_shutdown`: 1 receive, 2 send.
+    pub shutdown: u8,
+    /// [`flag`] bits.
+    pub flags: u8,
+    /// Always 0.
+    pub reserved: u8,
+    /// Name of the thread on this CPU, as the kernel keeps it: any bytes, ends at the first NUL.
+    pub on_cpu_comm: [u8; 16],
+    /// Always 0.
+    pub reserved2: [u8; 4],
+}
+
+/// One file descriptor of one process that refers to a TCP socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct HolderRecord {
+    /// The socket's cookie; 0 where the kernel has no helper for it.
+    pub cookie: u64,
+    /// The address of the `struct sock`.
+    pub skaddr: u64,
+    /// Inode number of the socket's file, as in `/proc/PID/fd`.
+    pub inode: u64,
+    /// When the process began: `CLOCK_BOOTTIME` nanoseconds of the thread group's leader.
+    pub start_boottime_ns: u64,
+    /// The thread group, in the initial pid namespace.
+    pub pid: u32,
+    /// The descriptor's number.
+    pub fd: u32,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// `tcp_sock.snd_nxt`.
+    pub snd_nxt: u32,
+    /// `tcp_sock.snd_una`.
+    pub snd_una: u32,
+    /// `tcp_sock.write_seq`: one past the last byte the program wrote.
+    pub write_seq: u32,
+    /// `tcp_sock.rcv_nxt`.
+    pub rcv_nxt: u32,
+    /// `tcp_sock.copied_seq`: the next byte the program will read.
+    pub copied_seq: u32,
+    /// Local address; an IPv4 address takes the first four bytes.
+    pub local_addr: [u8; 16],
+    /// Remote address, likewise.
+    pub remote_addr: [u8; 16],
+    /// Local port, host byte order.
+    pub local_port: u16,
+    /// Remote port, host byte order.
+    pub remote_port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u8,
+    /// The state now.
+    pub state: u8,
+    /// `sk_shutdown`: 1 receive, 2 send.
+    pub shutdown: u8,
+    /// Always 0.
+    pub reserved: u8,
+}
+
+const _: () = assert!(size_of::<TransitionRecord>() == 112);
+const _: () = assert!(size_of::<HolderRecord>() == 104);
+
+/// Bits of [`TransitionRecord::flags`].
+pub mod flag {
+    /// `sk_socket` is not NULL: the socket was accepted or created by a program or the kernel.
+    pub const HAS_SOCKET: u8 = 1 << 0;
+    /// `sk_socket->file` is not NULL: there is a file for it.
+    pub const HAS_FILE: u8 = 1 << 1;
+    /// `SOCK_DEAD` is set: the kernel has taken the socket over.
+    pub const DEAD: u8 = 1 << 2;
+    /// The task on this CPU has `PF_EXITING`.
+    pub const EXITING: u8 = 1 << 3;
+}
+
+/// Which of the kernel's optional helpers a program may call. A program is verified for these
+/// constants, so what is off is never looked at.
+pub mod feature {
+    /// `bpf_get_socket_cookie` in tracing programs (5.12).
+    pub const COOKIE: u32 = 1 << 0;
+    /// `bpf_get_current_task_btf` (5.11).
+    pub const TASK_BTF: u32 = 1 << 1;
+}
+
+/// Offsets in bytes into the running kernel's structures, found in its BTF at start-up and given
+/// to the programs as one read-only global. Nested members are offsets from the outermost type.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    /// `sock.__sk_common.skc_family`
+    pub skc_family: u32,
+    /// `sock.__sk_common.skc_state`
+    pub skc_state: u32,
+    /// `sock.__sk_common.skc_dport`
+    pub skc_dport: u32,
+    /// `sock.__sk_common.skc_num`
+    pub skc_num: u32,
+    /// `sock.__sk_common.skc_daddr`
+    pub skc_daddr: u32,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    pub skc_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_v6_daddr`
+    pub skc_v6_daddr: u32,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`
+    pub skc_v6_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_net.net`
+    pub skc_net: u32,
+    /// `sock.__sk_common.skc_flags`
+    pub skc_flags: u32,
+    /// `sock.sk_protocol`
+    pub sk_protocol: u32,
+    /// `sock.sk_shutdown`
+    pub sk_shutdown: u32,
+    /// `sock.sk_err`
+    pub sk_err: u32,
+    /// `sock.sk_socket`
+    pub sk_socket: u32,
+    /// `net.ns.inum`
+    pub net_inum: u32,
+    /// `socket.file`
+    pub socket_file: u32,
+    /// `socket.sk`
+    pub socket_sk: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_ino`
+    pub inode_ino: u32,
+    /// `tcp_sock.inet_conn.icsk_inet.inet_sport`
+    pub inet_sport: u32,
+    /// `tcp_sock.snd_nxt`
+    pub snd_nxt: u32,
+    /// `tcp_sock.snd_una`
+    pub snd_una: u32,
+    /// `tcp_sock.write_seq`
+    pub write_seq: u32,
+    /// `tcp_sock.rcv_nxt`
+    pub rcv_nxt: u32,
+    /// `tcp_sock.copied_seq`
+    pub copied_seq: u32,
+    /// `task_struct.flags`
+    pub task_flags: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `task_struct.group_leader`
+    pub task_group_leader: u32,
+    /// `task_struct.start_boottime`
+    pub task_start_boottime: u32,
+    /// Which bit of `skc_flags` is `SOCK_DEAD`, from `enum sock_flags`.
+    pub sock_dead_bit: u32,
+}

@@ -1,0 +1,171 @@
+//! Reading the kernel's structures at offsets that user space found in BTF.
+//!
+//! Rust has no CO-RE yet. The offsets come as a read-only global, so the verifier sees a constant
+//! added to a `PTR_TO_BTF_ID` and checks the access against the kernel's own types; a load through
+//! such a pointer that faults reads zero. Every function here is inlined for that reason.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
+    programs::BtfTracePointContext,
+};
+use tcptrace_common::{Offsets, feature};
+
+/// `IPPROTO_TCP`. SCTP and DCCP use the same tracepoint with states of their own, MPTCP (262)
+/// sockets have no `tcp_sock`.
+pub const IPPROTO_TCP: u16 = 6;
+const AF_INET6: u16 = 10;
+
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = ZERO;
+#[unsafe(no_mangle)]
+static FEATURES: u32 = 0;
+
+const ZERO: Offsets = Offsets {
+    skc_family: 0,
+    skc_state: 0,
+    skc_dport: 0,
+    skc_num: 0,
+    skc_daddr: 0,
+    skc_rcv_saddr: 0,
+    skc_v6_daddr: 0,
+    skc_v6_rcv_saddr: 0,
+    skc_net: 0,
+    skc_flags: 0,
+    sk_protocol: 0,
+    sk_shutdown: 0,
+    sk_err: 0,
+    sk_socket: 0,
+    net_inum: 0,
+    socket_file: 0,
+    socket_sk: 0,
+    file_inode: 0,
+    inode_ino: 0,
+    inet_sport: 0,
+    snd_nxt: 0,
+    snd_una: 0,
+    write_seq: 0,
+    rcv_nxt: 0,
+    copied_seq: 0,
+    task_flags: 0,
+    task_tgid: 0,
+    task_group_leader: 0,
+    task_start_boottime: 0,
+    sock_dead_bit: 0,
+};
+
+/// A constant that user space sets before the load. The volatile read keeps the compiler from
+/// folding in the zero that stands in the object file.
+#[inline(always)]
+fn known(value: &'static u32) -> u32 {
+    // SAFETY: a reference to an initialised static.
+    unsafe { read_volatile(value) }
+}
+
+/// Whether the running kernel has what `bit` of [`feature`] stands for.
+#[inline(always)]
+pub fn has(bit: u32) -> bool {
+    known(&FEATURES) & bit != 0
+}
+
+/// The bit of `skc_flags` that says `SOCK_DEAD`.
+#[inline(always)]
+pub fn sock_dead_bit() -> u32 {
+    known(&OFFSETS.sock_dead_bit)
+}
+
+/// A pointer into the kernel that the verifier knows the type of.
+#[derive(Clone, Copy)]
+pub struct KernelPtr(pub *const u8);
+
+impl KernelPtr {
+    /// The `n`th argument of a BTF tracepoint, which must be a pointer to a structure.
+    #[inline(always)]
+    pub fn argument(ctx: &BtfTracePointContext, n: usize) -> Self {
+        Self(ctx.arg::<*const u8>(n))
+    }
+
+    #[inline(always)]
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// Loads a `T` at the offset named by `offset`.
+    #[inline(always)]
+    pub fn load<T>(self, offset: impl FnOnce(&'static Offsets) -> &'static u32) -> T {
+        let offset = known(offset(&OFFSETS)) as usize;
+        // SAFETY: the verifier refuses the program if this is no BTF pointer or the access leaves
+        // its type, and turns a fault at run time into a zero.
+        unsafe { read_volatile(self.0.add(offset).cast::<T>()) }
+    }
+
+    /// Follows the pointer member at the offset named by `offset`.
+    #[inline(always)]
+    pub fn follow(self, offset: impl FnOnce(&'static Offsets) -> &'static u32) -> Self {
+        Self(self.load::<*const u8>(offset))
+    }
+}
+
+/// What both probes read of a socket.
+pub struct Identity {
+    pub cookie: u64,
+    pub netns: u32,
+    pub family: u8,
+    pub local_addr: [u64; 2],
+    pub remote_addr: [u64; 2],
+    pub local_port: u16,
+    pub remote_port: u16,
+}
+
+/// Whether `sk` is a TCP socket.
+#[inline(always)]
+pub fn is_tcp(sk: KernelPtr) -> bool {
+    sk.load::<u16>(|o| &o.sk_protocol) == IPPROTO_TCP
+}
+
+/// `sk` as a `struct tcp_sock`, or NULL.
+#[inline(always)]
+pub fn tcp_sock(sk: KernelPtr) -> KernelPtr {
+    // SAFETY: a helper call; the verifier checks that `sk` is a socket.
+    KernelPtr(unsafe { bpf_skc_to_tcp_sock(sk.0.cast_mut().cast()) }.cast::<u8>().cast_const())
+}
+
+/// Reads who `sk` is; `tcp` is the same socket from [`tcp_sock`].
+#[inline(always)]
+pub fn identity(sk: KernelPtr, tcp: KernelPtr) -> Identity {
+    let family: u16 = sk.load(|o| &o.skc_family);
+    let (local_addr, remote_addr) = if family == AF_INET6 {
+        (sk.load(|o| &o.skc_v6_rcv_saddr), sk.load(|o| &o.skc_v6_daddr))
+    } else {
+        let local: u32 = sk.load(|o| &o.skc_rcv_saddr);
+        let remote: u32 = sk.load(|o| &o.skc_daddr);
+        ([u64::from(local), 0], [u64::from(remote), 0])
+    };
+    // At ->CLOSE skc_num is 0 already for accepted and ephemeral ports, inet_sport is not; before
+    // a connect or listen has bound the port it is the other way round.
+    let bound: u16 = tcp.load(|o| &o.inet_sport);
+    let local_port = if bound != 0 { u16::from_be(bound) } else { sk.load(|o| &o.skc_num) };
+    let cookie = if has(feature::COOKIE) {
+        // SAFETY: a helper call; the verifier checks that `sk` is a socket.
+        unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) }
+    } else {
+        0
+    };
+    Identity {
+        cookie,
+        netns: sk.follow(|o| &o.skc_net).load(|o| &o.net_inum),
+        family: family as u8,
+        local_addr,
+        remote_addr,
+        local_port,
+        remote_port: u16::from_be(sk.load(|o| &o.skc_dport)),
+    }
+}
+
+/// The bytes of an address as loaded, in the order in which they lie in memory.
+#[inline(always)]
+pub fn address_bytes(words: [u64; 2]) -> [u8; 16] {
+    // SAFETY: both are sixteen plain bytes.
+    unsafe { core::mem::transmute(words) }
+}

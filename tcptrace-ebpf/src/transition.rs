@@ -1,0 +1,127 @@
+//! `tp_btf/inet_sock_set_state`: one record for every TCP state change.
+//!
+//! Contract with the kernel: `(const struct sock *sk, const int oldstate, const int newstate)`,
+//! called with the socket locked and before `sk_state` is written
+//! (`net/ipv4/af_inet.c: inet_sk_set_state`).
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid,
+        generated::{bpf_get_current_task_btf, bpf_ktime_get_ns},
+    },
+    macros::{btf_tracepoint, map},
+    maps::{PerCpuArray, RingBuf},
+    programs::BtfTracePointContext,
+};
+use aya_log_ebpf::warn;
+use tcptrace_common::{TransitionRecord, feature, flag};
+
+use crate::kernel::{KernelPtr, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock};
+
+/// `PF_EXITING` of `include/linux/sched.h`.
+const PF_EXITING: u32 = 0x4;
+/// One past the last state of `include/net/tcp_states.h`: 13 (`TCP_BOUND_INACTIVE`) never comes.
+const STATES_END: i32 = 14;
+/// The reader is woken by the records that lie within this many bytes past the high-water mark,
+/// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
+const WAKE_BAND: u64 = 4096;
+
+#[map]
+static TRANSITIONS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+/// How many records found no room in the ring, on each CPU.
+#[map]
+static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+/// Bytes waiting in the ring from which the reader is woken; below it drains on its own timer.
+#[unsafe(no_mangle)]
+static HIGH_WATER: u64 = u64::MAX;
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn transition(ctx: BtfTracePointContext) -> i32 {
+    let sk = KernelPtr::argument(&ctx, 0);
+    if !is_tcp(sk) {
+        return 0;
+    }
+    let tcp = tcp_sock(sk);
+    if tcp.is_null() {
+        return 0;
+    }
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    if !(0..STATES_END).contains(&new) {
+        warn!(&ctx, "inet_sock_set_state: unknown state {} after {}", new, old);
+    }
+    let Some(mut entry) = TRANSITIONS.reserve::<TransitionRecord>(0) else {
+        count_lost();
+        return 0;
+    };
+    let who = identity(sk, tcp);
+    let pid_tgid = bpf_get_current_pid_tgid();
+    entry.write(TransitionRecord {
+        // SAFETY: a helper call without arguments.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        cookie: who.cookie,
+        skaddr: sk.0 as u64,
+        netns: who.netns,
+        snd_nxt: tcp.load(|o| &o.snd_nxt),
+        snd_una: tcp.load(|o| &o.snd_una),
+        rcv_nxt: tcp.load(|o| &o.rcv_nxt),
+        on_cpu_pid: (pid_tgid >> 32) as u32,
+        on_cpu_tid: pid_tgid as u32,
+        local_addr: address_bytes(who.local_addr),
+        remote_addr: address_bytes(who.remote_addr),
+        local_port: who.local_port,
+        remote_port: who.remote_port,
+        err: sk.load::<i32>(|o| &o.sk_err) as u16,
+        family: who.family,
+        old_state: old as u8,
+        new_state: new as u8,
+        shutdown: sk.load(|o| &o.sk_shutdown),
+        flags: flags(sk),
+        reserved: 0,
+        on_cpu_comm: bpf_get_current_comm().unwrap_or_default(),
+        reserved2: [0; 4],
+    });
+    entry.submit(u64::from(wake_up()));
+    0
+}
+
+#[inline(always)]
+fn flags(sk: KernelPtr) -> u8 {
+    let mut flags = 0;
+    let socket = sk.follow(|o| &o.sk_socket);
+    if !socket.is_null() {
+        flags |= flag::HAS_SOCKET;
+        if !socket.follow(|o| &o.socket_file).is_null() {
+            flags |= flag::HAS_FILE;
+        }
+    }
+    let bits: u64 = sk.load(|o| &o.skc_flags);
+    if bits >> (sock_dead_bit() & 63) & 1 == 1 {
+        flags |= flag::DEAD;
+    }
+    if has(feature::TASK_BTF) {
+        // SAFETY: a helper call without arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const());
+        if task.load::<u32>(|o| &o.task_flags) & PF_EXITING != 0 {
+            flags |= flag::EXITING;
+        }
+    }
+    flags
+}
+
+#[inline(always)]
+fn wake_up() -> u32 {
+    // SAFETY: a reference to an initialised static, which user space sets before the load.
+    let high_water = unsafe { core::ptr::read_volatile(&HIGH_WATER) };
+    let past = TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(high_water);
+    if past < WAKE_BAND { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+}
+
+#[inline(always)]
+fn count_lost() {
+    if let Some(lost) = TRANSITIONS_LOST.get_ptr_mut(0) {
+        // SAFETY: the slot of this CPU; an interrupting program of the same kind is skipped by
+        // the kernel (and counted in recursion_misses).
+        unsafe { *lost += 1 };
+    }
+}

@@ -1,0 +1,20 @@
+//! What tcptrace knows and concludes.
+//!
+//! **Architecture invariant:** nothing here touches the system. No aya, tokio, `std::fs` or
+//! `std::net`, and no clock: time is an argument. A live run, a replay and the tests all go through
+//! [`engine::Engine`].
+
+pub mod alert;
+pub mod deadlines;
+pub mod decode;
+pub mod engine;
+pub mod event;
+pub mod evidence;
+pub mod filter;
+pub mod group;
+pub mod process;
+pub mod socket;
+pub mod stay;
+pub mod time;
+pub mod tracker;
+pub mod verdict;

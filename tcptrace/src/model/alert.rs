@@ -1,0 +1,47 @@
+//! What people and machines are told: of one stay each.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::evidence::Evidence;
+use super::stay::{Ended, EndedBy, Stay};
+use super::time::Instant;
+use super::verdict::Finding;
+
+/// A stuck socket, told once when it is found and once when it is over.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// The same for the same stay, in every run of the same boot.
+    pub id: Rc<str>,
+    /// The group it belongs to.
+    pub group: Rc<str>,
+    /// The stay.
+    pub stay: Stay,
+    /// When this is told, or when it ended.
+    pub at: Instant,
+    /// How long the stay may last.
+    pub threshold: Duration,
+    /// Why it is stuck, and who is to blame.
+    pub finding: Rc<Finding>,
+    /// What that rests on.
+    pub evidence: Rc<Evidence>,
+    /// What ended it; `None` while it is firing.
+    pub ended_by: Option<EndedBy>,
+}
+
+impl Alert {
+    /// The same alert, resolved.
+    pub fn resolved(self, ended: &Ended) -> Self {
+        Self { stay: ended.stay, at: ended.at, ended_by: Some(ended.by), ..self }
+    }
+}
+
+/// An id for `stay`: made of what stays the same when tcptrace is restarted, and differs between
+/// two episodes of one socket (a reconnect takes a new local port or meets another peer) and
+/// between its held and its orphaned part.
+pub fn alert_id(boot_id: &str, stay: &Stay) -> Rc<str> {
+    let boot = boot_id.get(..8).unwrap_or(boot_id);
+    let state = if stay.orphan { "orphan" } else { stay.state.state().name() };
+    let (local, remote) = (stay.endpoints.local.port(), stay.endpoints.remote.port());
+    format!("{boot}-{:x}-{state}-{local}-{remote}", stay.key.get()).into()
+}

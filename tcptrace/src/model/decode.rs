@@ -1,0 +1,278 @@
+//! Bytes from the kernel become typed values here, or an error. Nothing is trusted: neither
+//! length, nor state, nor family.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::Buf;
+use tcptrace_common::{HolderRecord, TransitionRecord, flag};
+
+use super::event::{Circumstances, OnCpu, Progress, Transition};
+use super::socket::{Endpoints, NetNs, SocketKey, TcpState, UnknownState};
+use super::time::Instant;
+
+/// `AF_INET` of Linux.
+pub const AF_INET: u8 = 2;
+/// `AF_INET6` of Linux.
+pub const AF_INET6: u8 = 10;
+
+/// Why a record could not be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not as long as the record it should be.
+    #[error("record of {got} bytes where {want} were expected")]
+    Length {
+        /// Bytes received.
+        got: usize,
+        /// Bytes that such a record has.
+        want: usize,
+    },
+    /// A state this version does not know.
+    #[error(transparent)]
+    State(#[from] UnknownState),
+    /// Neither IPv4 nor IPv6.
+    #[error("unknown address family {0}")]
+    Family(u8),
+}
+
+/// A TCP socket's file descriptor, as the holder pass found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldFd {
+    /// Which socket.
+    pub key: SocketKey,
+    /// The address of its `struct sock`.
+    pub skaddr: u64,
+    /// Inode of its file.
+    pub inode: u64,
+    /// When the process began, nanoseconds of `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// The process, in the initial pid namespace.
+    pub pid: u32,
+    /// The descriptor.
+    pub fd: u32,
+    /// The socket's network namespace.
+    pub netns: NetNs,
+    /// How far both directions have come.
+    pub progress: Progress,
+    /// Bytes received and not read; an unread FIN counts one.
+    pub recv_queue: u32,
+    /// Bytes written and not acknowledged.
+    pub send_queue: u32,
+    /// Its addresses.
+    pub endpoints: Endpoints,
+    /// Its state.
+    pub state: TcpState,
+    /// `sk_shutdown`.
+    pub shutdown: u8,
+}
+
+/// Decodes one [`TransitionRecord`].
+///
+/// # Errors
+/// If the length is not exactly the record's, or the family or a state is unknown.
+pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
+    exactly(bytes, size_of::<TransitionRecord>())?;
+    let buf = &mut bytes;
+    let at = Instant::from_nanos(buf.get_u64_ne());
+    let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
+    let netns = NetNs(buf.get_u32_ne());
+    let progress = Progress {
+        snd_nxt: buf.get_u32_ne(),
+        snd_una: buf.get_u32_ne(),
+        rcv_nxt: buf.get_u32_ne(),
+    };
+    let (pid, tid) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let addresses = RawAddresses::read(buf);
+    let err = buf.get_u16_ne();
+    let family = buf.get_u8();
+    let old = TcpState::try_from(buf.get_u8())?;
+    let new = TcpState::try_from(buf.get_u8())?;
+    let shutdown = buf.get_u8();
+    let flags = buf.get_u8();
+    buf.advance(1);
+    let comm = array(buf);
+    Ok(Transition {
+        at,
+        key: SocketKey::new(cookie, skaddr),
+        skaddr,
+        netns,
+        endpoints: addresses.endpoints(family)?,
+        old,
+        new,
+        circumstances: Circumstances {
+            shutdown,
+            err,
+            has_socket: flags & flag::HAS_SOCKET != 0,
+            has_file: flags & flag::HAS_FILE != 0,
+            dead: flags & flag::DEAD != 0,
+            exiting: flags & flag::EXITING != 0,
+        },
+        progress,
+        on_cpu: OnCpu { pid, tid, comm },
+    })
+}
+
+/// Decodes one [`HolderRecord`].
+///
+/// # Errors
+/// As for [`transition`].
+pub fn held_fd(mut bytes: &[u8]) -> Result<HeldFd, DecodeError> {
+    exactly(bytes, size_of::<HolderRecord>())?;
+    let buf = &mut bytes;
+    let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
+    let (inode, start_boottime_ns) = (buf.get_u64_ne(), buf.get_u64_ne());
+    let (pid, fd) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let netns = NetNs(buf.get_u32_ne());
+    let (snd_nxt, snd_una) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let write_seq = buf.get_u32_ne();
+    let (rcv_nxt, copied_seq) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let addresses = RawAddresses::read(buf);
+    let family = buf.get_u8();
+    let state = TcpState::try_from(buf.get_u8())?;
+    let shutdown = buf.get_u8();
+    Ok(HeldFd {
+        key: SocketKey::new(cookie, skaddr),
+        skaddr,
+        inode,
+        start_boottime_ns,
+        pid,
+        fd,
+        netns,
+        progress: Progress { snd_nxt, snd_una, rcv_nxt },
+        recv_queue: distance(rcv_nxt, copied_seq),
+        send_queue: distance(write_seq, snd_una),
+        endpoints: addresses.endpoints(family)?,
+        state,
+        shutdown,
+    })
+}
+
+/// How far sequence number `a` is past `b`; 0 if it is not, as the kernel's `max_t(int, …, 0)`
+/// does for Recv-Q: a reader may be ahead for a moment.
+fn distance(a: u32, b: u32) -> u32 {
+    let ahead = a.wrapping_sub(b);
+    if ahead >> 31 == 0 { ahead } else { 0 }
+}
+
+fn exactly(bytes: &[u8], want: usize) -> Result<(), DecodeError> {
+    if bytes.len() == want { Ok(()) } else { Err(DecodeError::Length { got: bytes.len(), want }) }
+}
+
+fn array<const N: usize>(buf: &mut &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    buf.copy_to_slice(&mut array);
+    array
+}
+
+struct RawAddresses {
+    local: [u8; 16],
+    remote: [u8; 16],
+    local_port: u16,
+    remote_port: u16,
+}
+
+impl RawAddresses {
+    fn read(buf: &mut &[u8]) -> Self {
+        Self {
+            local: array(buf),
+            remote: array(buf),
+            local_port: buf.get_u16_ne(),
+            remote_port: buf.get_u16_ne(),
+        }
+    }
+
+    fn endpoints(&self, family: u8) -> Result<Endpoints, DecodeError> {
+        Ok(Endpoints {
+            local: SocketAddr::new(ip(self.local, family)?, self.local_port),
+            remote: SocketAddr::new(ip(self.remote, family)?, self.remote_port),
+        })
+    }
+}
+
+/// An address of `family`; IPv4 takes the first four bytes.
+///
+/// # Errors
+/// If the family is neither [`AF_INET`] nor [`AF_INET6`].
+pub fn ip(bytes: [u8; 16], family: u8) -> Result<IpAddr, DecodeError> {
+    match family {
+        AF_INET => Ok(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()),
+        AF_INET6 => Ok(Ipv6Addr::from(bytes).into()),
+        other => Err(DecodeError::Family(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(old: u8, new: u8, family: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(7u64.to_ne_bytes());
+        bytes.extend(42u64.to_ne_bytes());
+        bytes.extend(0xffff_8880_0000_0000u64.to_ne_bytes());
+        for word in [4_026_531_840u32, 10, 9, 8, 4711, 4712] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        let mut local = [0u8; 16];
+        local[..4].copy_from_slice(&[127, 0, 0, 1]);
+        bytes.extend(local);
+        bytes.extend(local);
+        for half in [80u16, 5000, 32] {
+            bytes.extend(half.to_ne_bytes());
+        }
+        bytes.extend([family, old, new, 1, flag::HAS_FILE | flag::HAS_SOCKET, 0]);
+        bytes.extend(*b"nc\0garbage\xff\xff\xff\xff\xff\xff");
+        bytes.extend([0; 4]);
+        bytes
+    }
+
+    #[test]
+    fn every_field_is_where_the_kernel_side_puts_it() {
+        let decoded = transition(&record(1, 8, AF_INET)).unwrap();
+        assert_eq!(decoded.at, Instant::from_nanos(7));
+        assert_eq!(decoded.key.cookie(), Some(42));
+        assert_eq!(decoded.netns, NetNs(4_026_531_840));
+        assert_eq!(decoded.progress, Progress { snd_nxt: 10, snd_una: 9, rcv_nxt: 8 });
+        assert_eq!(decoded.endpoints.local, "127.0.0.1:80".parse().unwrap());
+        assert_eq!(decoded.endpoints.remote, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!((decoded.old, decoded.new), (TcpState::Established, TcpState::CloseWait));
+        assert_eq!(decoded.circumstances.err, 32);
+        assert!(decoded.circumstances.has_file && !decoded.circumstances.dead);
+        assert_eq!((decoded.on_cpu.pid, decoded.on_cpu.tid), (4711, 4712));
+        assert_eq!(decoded.on_cpu.comm(), b"nc");
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        assert_eq!(transition(&record(1, 14, AF_INET)), Err(DecodeError::State(UnknownState(14))));
+        assert_eq!(transition(&record(0, 8, AF_INET)), Err(DecodeError::State(UnknownState(0))));
+        assert_eq!(transition(&record(1, 8, 3)), Err(DecodeError::Family(3)));
+        let torn = &record(1, 8, AF_INET)[..50];
+        assert_eq!(transition(torn), Err(DecodeError::Length { got: 50, want: 112 }));
+    }
+
+    #[test]
+    fn a_queue_is_never_negative() {
+        assert_eq!(distance(5, 3), 2);
+        assert_eq!(distance(3, 5), 0);
+        assert_eq!(distance(1, u32::MAX), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = transition(&bytes);
+            let _ = held_fd(&bytes);
+        }
+
+        #[test]
+        fn a_record_of_the_right_length_decodes_or_says_why(
+            bytes in proptest::collection::vec(any::<u8>(), size_of::<TransitionRecord>())
+        ) {
+            let known = (1..=12).contains(&bytes[95]) && (1..=12).contains(&bytes[96]);
+            let family = bytes[94] == AF_INET || bytes[94] == AF_INET6;
+            prop_assert_eq!(transition(&bytes).is_ok(), known && family);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+use core::time::Duration;
+
+use super::*;
+use crate::model::event::{Circumstances, OnCpu, Progress};
+use crate::model::evidence::{Sources, Timer};
+use crate::model::group::GroupStatus;
+use crate::model::process::tests::holder;
+use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
+use crate::model::stay::EndedBy;
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+fn engine() -> Engine {
+    Engine::new(EngineConfig {
+        thresholds: Thresholds {
+            close_wait: Duration::from_secs(60),
+            fin_wait2: Duration::from_secs(120),
+        },
+        filter: Filter::default(),
+        capacity: 10_000,
+        boot_id: "0123456789".into(),
+    })
+}
+
+fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
+    Transition {
+        at: at(seconds),
+        key: SocketKey::new(cookie, 0),
+        skaddr: 0,
+        netns: NetNs(1),
+        endpoints: Endpoints {
+            local: "127.0.0.1:80".parse().unwrap(),
+            remote: format!("127.0.0.1:{}", 4000 + cookie).parse().unwrap(),
+        },
+        old,
+        new,
+        circumstances: Circumstances { has_socket: true, has_file: true, ..Default::default() },
+        progress: Progress::default(),
+        on_cpu: OnCpu { pid: 1, tid: 1, comm: [0; 16] },
+    }
+}
+
+fn evidence(now: u64, stay: &Stay) -> Evidence {
+    Evidence {
+        looked_at: at(now),
+        state: Some(stay.state.state()),
+        holders: Some(vec![holder(50, 1, 10)]),
+        inode: Some(99),
+        recv_queue: Some(1),
+        send_queue: Some(0),
+        progress: stay.progress,
+        timer: Timer::None,
+        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+        ..Evidence::default()
+    }
+}
+
+struct Outputs {
+    examine: Vec<Stay>,
+    alerts: Vec<Alert>,
+    groups: Vec<GroupNotice>,
+}
+
+fn outputs(engine: &mut Engine) -> Outputs {
+    let mut outputs = Outputs { examine: vec![], alerts: vec![], groups: vec![] };
+    while let Some(output) = engine.poll() {
+        match output {
+            Output::Examine(stays) => outputs.examine = stays,
+            Output::Alert(alert) => outputs.alerts.push(*alert),
+            Output::Group(group) => outputs.groups.push(*group),
+        }
+    }
+    outputs
+}
+
+/// 100 sockets stuck at 10 s, found at 70 s.
+fn stuck() -> (Engine, Outputs) {
+    let mut engine = engine();
+    for cookie in 1..=100 {
+        let event = event(10, cookie, TcpState::Established, TcpState::CloseWait);
+        engine.handle(event.at, Input::Transition(&event));
+    }
+    assert_eq!(engine.next_deadline(), Some(at(70)));
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    assert_eq!(asked.len(), 100, "one look for all that are due");
+    let found = asked.iter().map(|stay| (stay.id, evidence(70, stay))).collect();
+    engine.handle(at(70), Input::Evidence(Some(found)));
+    let told = outputs(&mut engine);
+    (engine, told)
+}
+
+#[test]
+fn a_leak_is_one_group_and_an_alert_a_stay() {
+    let (mut engine, told) = stuck();
+    assert_eq!(told.alerts.len(), 100);
+    assert_eq!(told.groups.len(), 1);
+    let group = &told.groups[0];
+    assert_eq!((group.status, group.members), (GroupStatus::Firing, 100));
+    assert_eq!(group.oldest, Duration::from_secs(60));
+    assert!(told.alerts.iter().all(|alert| alert.group == group.id));
+    engine.handle(at(1000), Input::Tick);
+    let later = outputs(&mut engine);
+    assert!(later.examine.is_empty() && later.alerts.is_empty() && later.groups.is_empty());
+}
+
+#[test]
+fn each_is_resolved_once_and_the_group_when_it_is_empty() {
+    let (mut engine, _) = stuck();
+    for cookie in 1..=100 {
+        let mut event = event(75, cookie, TcpState::CloseWait, TcpState::LastAck);
+        event.circumstances.exiting = true;
+        engine.handle(event.at, Input::Transition(&event));
+        engine.handle(event.at, Input::Tick);
+    }
+    let told = outputs(&mut engine);
+    assert_eq!(told.alerts.len(), 100);
+    assert!(told.alerts.iter().all(|alert| alert.ended_by == Some(EndedBy::ProcessExit)));
+    assert_eq!(told.groups.len(), 1, "not one message for each that goes");
+    assert_eq!(told.groups[0].status, GroupStatus::Resolved);
+    assert_eq!(told.groups[0].ended, [(EndedBy::ProcessExit, 100)]);
+    assert_eq!(engine.told(), (100, 1, 1));
+}
+
+#[test]
+fn a_socket_closed_during_the_look_is_not_told() {
+    let mut engine = engine();
+    let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
+    engine.handle(begun.at, Input::Transition(&begun));
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    let over = event(70, 1, TcpState::CloseWait, TcpState::LastAck);
+    engine.handle(over.at, Input::Transition(&over));
+    // The same socket cannot come back, but its slot is taken by another stay.
+    let other = event(70, 2, TcpState::Established, TcpState::CloseWait);
+    engine.handle(other.at, Input::Transition(&other));
+    let found = vec![(asked[0].id, evidence(70, &asked[0]))];
+    engine.handle(at(71), Input::Evidence(Some(found)));
+    let told = outputs(&mut engine);
+    assert!(told.alerts.is_empty() && told.groups.is_empty());
+}
+
+#[test]
+fn a_look_that_failed_is_repeated() {
+    let mut engine = engine();
+    let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
+    engine.handle(begun.at, Input::Transition(&begun));
+    engine.handle(at(70), Input::Tick);
+    assert_eq!(outputs(&mut engine).examine.len(), 1);
+    engine.handle(at(70), Input::Evidence(None));
+    assert_eq!(engine.next_deadline(), Some(at(71)));
+    engine.handle(at(71), Input::Tick);
+    assert_eq!(outputs(&mut engine).examine.len(), 1);
+}
+
+#[test]
+fn a_growing_group_is_told_of_ever_more_rarely() {
+    let (mut engine, _) = stuck();
+    let mut told = Vec::new();
+    for second in 71..=1000u64 {
+        let cookie = 1000 + second;
+        let begun = event(second - 60, cookie, TcpState::Established, TcpState::CloseWait);
+        engine.handle(begun.at, Input::Transition(&begun));
+        engine.handle(at(second), Input::Tick);
+        let mut out = outputs(&mut engine);
+        let found: Vec<_> = out.examine.iter().map(|s| (s.id, evidence(second, s))).collect();
+        engine.handle(at(second), Input::Evidence(Some(found)));
+        out.groups.extend(outputs(&mut engine).groups);
+        told.extend(out.groups.into_iter().map(|group| (second, group)));
+    }
+    let times: Vec<_> = told.iter().map(|(second, _)| *second).collect();
+    assert_eq!(times, [80, 100, 140, 220, 380, 680, 980]);
+    assert!(told.iter().all(|(_, group)| group.status == GroupStatus::Growing));
+    let (_, last) = told.last().unwrap();
+    assert_eq!(last.growth_per_min, Some(60.0));
+}
+
+#[test]
+fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
+    let mut engine = engine();
+    let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
+    engine.handle(begun.at, Input::Transition(&begun));
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    let vanished = Evidence { state: None, ..evidence(70, &asked[0]) };
+    engine.handle(at(70), Input::Evidence(Some(vec![(asked[0].id, vanished)])));
+    assert!(outputs(&mut engine).alerts.is_empty());
+    assert_eq!((engine.tracked(), engine.counts().repaired), (0, 1));
+}

@@ -1,0 +1,85 @@
+//! What happens to sockets, decoded.
+
+use super::socket::{Endpoints, NetNs, SocketKey, TcpState};
+use super::time::Instant;
+
+/// One TCP state change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// When it happened, by the kernel's clock.
+    pub at: Instant,
+    /// Which socket.
+    pub key: SocketKey,
+    /// The address of the `struct sock`, for people who read kernel traces beside this one.
+    pub skaddr: u64,
+    /// The network namespace it lives in.
+    pub netns: NetNs,
+    /// Its addresses as they were then; ports may be 0 before a connection is established.
+    pub endpoints: Endpoints,
+    /// The state left.
+    pub old: TcpState,
+    /// The state entered.
+    pub new: TcpState,
+    /// `sk_shutdown`, `sk_err` and whose the socket was.
+    pub circumstances: Circumstances,
+    /// How far both directions had come.
+    pub progress: Progress,
+    /// Whoever ran on the CPU: the program itself at connect, mostly at close; noise in softirq.
+    pub on_cpu: OnCpu,
+}
+
+/// What the kernel's fields say at the moment of a transition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// `sk_shutdown`: 1 receive, 2 send, 3 both.
+    pub shutdown: u8,
+    /// `sk_err`: 0 or a positive errno.
+    pub err: u16,
+    /// `sk_socket` is set: accepted, or made by a program or the kernel.
+    pub has_socket: bool,
+    /// There is a file for it.
+    pub has_file: bool,
+    /// The kernel has taken it over from a program (`SOCK_DEAD`).
+    pub dead: bool,
+    /// The task on the CPU is exiting; counts only where that task acts on the socket.
+    pub exiting: bool,
+}
+
+/// Sequence numbers that tell whether bytes moved between two looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The next sequence number to be sent.
+    pub snd_nxt: u32,
+    /// The oldest one not acknowledged.
+    pub snd_una: u32,
+    /// The next one expected from the peer.
+    pub rcv_nxt: u32,
+}
+
+/// The task on the CPU when something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnCpu {
+    /// Thread group id in the initial pid namespace; 0 for the idle task.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Any bytes up to the first NUL.
+    pub comm: [u8; 16],
+}
+
+impl OnCpu {
+    /// The name without what follows its end.
+    pub fn comm(&self) -> &[u8] {
+        let end = self.comm.iter().position(|&byte| byte == 0).unwrap_or(self.comm.len());
+        &self.comm[..end]
+    }
+}
+
+/// Events that did not arrive, by the place where they were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// No room in the ring buffer.
+    pub ring: u64,
+    /// The program was skipped because it interrupted itself (`recursion_misses`).
+    pub recursion: u64,
+}

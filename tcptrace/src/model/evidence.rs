@@ -1,0 +1,71 @@
+//! What was found out about a suspect: pulled late, once, and for suspects only.
+
+use core::time::Duration;
+
+use super::event::Progress;
+use super::process::Holder;
+use super::socket::TcpState;
+use super::time::Instant;
+
+/// What one look at one socket showed. Unknown is `None`, never zero.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// When the look began.
+    pub looked_at: Instant,
+    /// Its state in the kernel. `None`: no source showed it.
+    pub state: Option<TcpState>,
+    /// Who holds it. `None`: holders cannot be seen; empty: all processes could be seen and none
+    /// does.
+    pub holders: Option<Vec<Holder>>,
+    /// Inode of its file; 0: no program has (or no longer has) a socket for it.
+    pub inode: Option<u64>,
+    /// Bytes received and not read; an unread FIN counts one.
+    pub recv_queue: Option<u32>,
+    /// Bytes written and not acknowledged.
+    pub send_queue: Option<u32>,
+    /// How far both directions have come.
+    pub progress: Option<Progress>,
+    /// Since data was last sent, retransmissions included.
+    pub last_send: Option<Duration>,
+    /// Since data was last received.
+    pub last_recv: Option<Duration>,
+    /// Since anything was last acknowledged; keepalives renew it.
+    pub last_ack: Option<Duration>,
+    /// The timer that runs on it.
+    pub timer: Timer,
+    /// Holders of the listener whose accept queue it waits in.
+    pub listener_holders: Vec<Holder>,
+    /// Holders of the other end, when that is on this host. `None`: not looked for.
+    pub peer_holders: Option<Vec<Holder>>,
+    /// Where all this comes from.
+    pub sources: Sources,
+}
+
+/// The kernel's timer on a socket, as sock_diag tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timer {
+    /// sock_diag was not asked or did not know the socket.
+    #[default]
+    Unknown,
+    /// No timer: nothing will happen by itself.
+    None,
+    /// Keepalive; the time to the next probe.
+    Keepalive(Duration),
+    /// Retransmission or zero-window probe.
+    Retransmit(Duration),
+    /// The kernel ends it after this time (`tcp_fin_timeout`).
+    TimeWait(Duration),
+}
+
+/// The sources that showed a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// `iter/task_file`.
+    pub iterator: bool,
+    /// `/proc/PID/fd`.
+    pub proc: bool,
+    /// sock_diag in the socket's network namespace.
+    pub sock_diag: bool,
+    /// sock_diag could be asked in its namespace, whether or not it showed the socket.
+    pub sock_diag_asked: bool,
+}

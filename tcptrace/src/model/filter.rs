@@ -1,0 +1,142 @@
+//! Which findings somebody wants to hear of. Filters choose what is told, never what is tracked.
+
+use core::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::process::Process;
+use super::socket::{Endpoints, NetNs};
+use super::verdict::Verdict;
+
+/// Conditions of different kinds must all hold; of those of one kind, one is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Holders by pid.
+    pub pids: Vec<u32>,
+    /// Holders by name.
+    pub comms: Vec<String>,
+    /// Holders by cgroup: a path and everything below it, a unit or a container.
+    pub cgroups: Vec<String>,
+    /// Verdicts.
+    pub verdicts: Vec<Verdict>,
+    /// What the sockets themselves must be.
+    pub sockets: SocketFilter,
+}
+
+/// What can be told from a socket alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketFilter {
+    /// Local or remote ports.
+    pub ports: Vec<u16>,
+    /// Local or remote addresses.
+    pub networks: Vec<IpNet>,
+    /// Network namespaces.
+    pub namespaces: Vec<NetNs>,
+}
+
+fn any_or_none<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {
+    conditions.is_empty() || conditions.iter().any(holds)
+}
+
+impl SocketFilter {
+    /// Whether a socket in `netns` with these ends is asked for.
+    pub fn admits(&self, netns: NetNs, endpoints: &Endpoints) -> bool {
+        let ends = [endpoints.local, endpoints.remote];
+        any_or_none(&self.namespaces, |&wanted| wanted == netns)
+            && any_or_none(&self.ports, |&port| ends.iter().any(|end| end.port() == port))
+            && any_or_none(&self.networks, |network| {
+                ends.iter().any(|end| contains(network, end.ip()))
+            })
+    }
+}
+
+fn contains(network: &IpNet, address: IpAddr) -> bool {
+    network.contains(&address) || network.contains(&address.to_canonical())
+}
+
+impl Filter {
+    /// Whether a finding about a socket that these processes hold is asked for.
+    pub fn admits<'a>(
+        &self,
+        netns: NetNs,
+        endpoints: &Endpoints,
+        verdict: Verdict,
+        processes: impl Iterator<Item = &'a Process> + Clone,
+    ) -> bool {
+        self.sockets.admits(netns, endpoints)
+            && any_or_none(&self.verdicts, |&wanted| wanted == verdict)
+            && any_or_none(&self.pids, |&pid| processes.clone().any(|p| p.pid == pid))
+            && any_or_none(&self.comms, |comm| processes.clone().any(|p| &p.comm == comm))
+            && any_or_none(&self.cgroups, |group| processes.clone().any(|p| in_group(p, group)))
+    }
+}
+
+fn in_group(process: &Process, wanted: &str) -> bool {
+    let below = |path: &str| {
+        let rest = path.strip_prefix(wanted.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let named = |name: &Option<String>| name.as_deref() == Some(wanted);
+    process.cgroup.as_deref().is_some_and(below)
+        || named(&process.unit)
+        || named(&process.container)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::process::tests::process;
+
+    fn admits(filter: &Filter) -> bool {
+        let endpoints = Endpoints {
+            local: "[::ffff:127.0.0.1]:80".parse().unwrap(),
+            remote: "[::ffff:10.1.2.3]:4000".parse().unwrap(),
+        };
+        let held_by = [process(7, 1, 1), process(8, 1, 1)];
+        filter.admits(NetNs(3), &endpoints, Verdict::Drained, held_by.iter())
+    }
+
+    #[test]
+    fn one_of_each_kind_is_enough_and_every_kind_must_hold() {
+        assert!(admits(&Filter::default()));
+        assert!(admits(&Filter { pids: vec![1, 8], ..Filter::default() }));
+        assert!(!admits(&Filter { pids: vec![1], ..Filter::default() }));
+        assert!(admits(&Filter { comms: vec!["program7".into()], ..Filter::default() }));
+        assert!(admits(&Filter { verdicts: vec![Verdict::Drained], ..Filter::default() }));
+        assert!(!admits(&Filter {
+            pids: vec![7],
+            verdicts: vec![Verdict::Orphan],
+            ..Filter::default()
+        }));
+    }
+
+    #[test]
+    fn sockets_match_at_either_end_and_as_ipv4() {
+        let sockets = |sockets| admits(&Filter { sockets, ..Filter::default() });
+        assert!(sockets(SocketFilter { ports: vec![4000], ..Default::default() }));
+        assert!(sockets(SocketFilter {
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Default::default()
+        }));
+        assert!(!sockets(SocketFilter {
+            networks: vec!["192.0.2.0/24".parse().unwrap()],
+            ..Default::default()
+        }));
+        assert!(!sockets(SocketFilter { namespaces: vec![NetNs(4)], ..Default::default() }));
+    }
+
+    #[test]
+    fn a_cgroup_is_a_path_with_what_is_below_it_or_a_name() {
+        for (wanted, matches) in [
+            ("/system.slice", true),
+            ("/system.slice/", true),
+            ("/system", false),
+            ("/system.slice/program.service", true),
+            ("program.service", true),
+            ("other.service", false),
+        ] {
+            let filter = Filter { cgroups: vec![wanted.into()], ..Filter::default() };
+            assert_eq!(admits(&filter), matches, "{wanted}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Alerts with one cause become one message that grows.
+//!
+//! A group is told at once when it forms and when it is empty, and in between ever more rarely:
+//! after 10 s, then twice as long each time, up to 5 min, and only when its size has changed.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::alert::Alert;
+use super::process::Process;
+use super::socket::{HalfClosed, NetNs};
+use super::stay::{EndedBy, StayId};
+use super::time::Instant;
+use super::verdict::{Blame, Confidence, Verdict};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Growth is measured over this long, and not told before a tenth of it has passed.
+const GROWTH_WINDOW: Duration = Duration::from_secs(60);
+const GROWTH_STEP: Duration = Duration::from_secs(1);
+const EXAMPLES: usize = 3;
+
+/// What the members of a group have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey {
+    /// The process blamed, with its start; `None` when nobody is.
+    process: Option<(u32, Option<u64>)>,
+    /// For members that nobody is blamed for: where they are.
+    place: Option<(NetNs, u16)>,
+    verdict: Verdict,
+}
+
+impl GroupKey {
+    fn of(alert: &Alert) -> Self {
+        let process = alert.finding.blame.as_ref().map(|b| (b.process.pid, b.process.start_ticks));
+        let place = process.is_none().then(|| {
+            // The smaller port is mostly the service's, the other one ephemeral.
+            let ends = alert.stay.endpoints;
+            (alert.stay.netns, ends.local.port().min(ends.remote.port()))
+        });
+        Self { process, place, verdict: alert.finding.verdict }
+    }
+
+    fn id(&self, boot_id: &str) -> Rc<str> {
+        let boot = boot_id.get(..8).unwrap_or(boot_id);
+        let verdict = self.verdict.name();
+        match (self.process, self.place) {
+            (Some((pid, start)), _) => format!("{boot}-{pid}.{}-{verdict}", start.unwrap_or(0)),
+            (None, Some((netns, port))) => format!("{boot}-ns{}.{port}-{verdict}", netns.0),
+            (None, None) => format!("{boot}-{verdict}"),
+        }
+        .into()
+    }
+}
+
+/// How a group stands against the last time it was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words of the interface")]
+pub enum GroupStatus {
+    Firing,
+    Growing,
+    Shrinking,
+    Resolved,
+}
+
+impl GroupStatus {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Growing => "growing",
+            Self::Shrinking => "shrinking",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// A group as it is told.
+#[derive(Clone, Debug)]
+pub struct GroupNotice {
+    /// The same for the same process and verdict.
+    pub id: Rc<str>,
+    /// When it is told.
+    pub at: Instant,
+    /// Since it was last told.
+    pub status: GroupStatus,
+    /// Why its members are stuck.
+    pub verdict: Verdict,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// The state they are in.
+    pub state: HalfClosed,
+    /// The process blamed for all of them.
+    pub blame: Option<Blame>,
+    /// How many there are now.
+    pub members: usize,
+    /// How many there were at most.
+    pub peak: usize,
+    /// Age of the oldest one.
+    pub oldest: Duration,
+    /// Whether every age is exact; else at least one is a lower bound.
+    pub exact: bool,
+    /// Net growth a minute; `None` until it has been watched for some seconds.
+    pub growth_per_min: Option<f64>,
+    /// Alert ids of a few members, the oldest first.
+    pub examples: Vec<Rc<str>>,
+    /// The other ends and how many members each has, most first; at most three.
+    pub peers: Vec<(Peer, usize)>,
+    /// What ended those that have, most first.
+    pub ended: Vec<(EndedBy, usize)>,
+}
+
+/// Other ends of a group, by address, and by port where all have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    /// Their address.
+    pub ip: IpAddr,
+    /// Their port, if it is one.
+    pub port: Option<u16>,
+}
+
+#[derive(Debug)]
+struct Group {
+    id: Rc<str>,
+    verdict: Verdict,
+    confidence: Confidence,
+    state: HalfClosed,
+    blame: Option<Blame>,
+    members: BTreeMap<StayId, Alert>,
+    peak: usize,
+    oldest_ever: Instant,
+    ended: BTreeMap<&'static str, (EndedBy, usize)>,
+    history: VecDeque<(Instant, usize)>,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    members: usize,
+    next: Instant,
+    pause: Duration,
+}
+
+/// All groups there are.
+#[derive(Debug, Default)]
+pub struct Groups {
+    groups: BTreeMap<GroupKey, Group>,
+    /// How many have formed.
+    pub formed: u64,
+    /// How many have become empty again.
+    pub resolved: u64,
+}
+
+impl Groups {
+    /// The id of the group that `alert` belongs to.
+    pub fn id_for(alert: &Alert, boot_id: &str) -> Rc<str> {
+        GroupKey::of(alert).id(boot_id)
+    }
+
+    /// Takes in a firing alert.
+    pub fn add(&mut self, alert: &Alert) {
+        let group = self.groups.entry(GroupKey::of(alert)).or_insert_with(|| Group {
+            id: Rc::clone(&alert.group),
+            verdict: alert.finding.verdict,
+            confidence: alert.finding.confidence,
+            state: alert.stay.state,
+            blame: alert.finding.blame.clone(),
+            members: BTreeMap::new(),
+            peak: 0,
+            oldest_ever: alert.stay.since,
+            ended: BTreeMap::new(),
+            history: VecDeque::new(),
+            told: None,
+        });
+        group.members.insert(alert.stay.id, alert.clone());
+        group.peak = group.peak.max(group.members.len());
+        group.oldest_ever = group.oldest_ever.min(alert.stay.since);
+        group.remember(alert.at);
+    }
+
+    /// Takes out one that is over.
+    pub fn remove(&mut self, alert: &Alert) {
+        if let Some(group) = self.groups.get_mut(&GroupKey::of(alert))
+            && group.members.remove(&alert.stay.id).is_some()
+        {
+            let by = alert.ended_by.unwrap_or(EndedBy::Unknown);
+            group.ended.entry(by.name()).or_insert((by, 0)).1 += 1;
+            group.remember(alert.at);
+        }
+    }
+
+    /// What is to be told at `now`.
+    pub fn tell(&mut self, now: Instant) -> Vec<GroupNotice> {
+        let mut notices = Vec::new();
+        self.groups.retain(|_, group| {
+            if let Some(status) = group.status(now) {
+                self.formed += u64::from(status == GroupStatus::Firing);
+                notices.push(group.notice(status, now));
+                group.tell(now);
+            }
+            let empty = group.members.is_empty();
+            self.resolved += u64::from(empty);
+            !empty
+        });
+        notices
+    }
+
+    /// When a group whose size has changed is next to be told of.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let told = |group: &Group| group.told.filter(|told| told.members != group.members.len());
+        self.groups.values().filter_map(told).map(|told| told.next).min()
+    }
+}
+
+impl Group {
+    fn remember(&mut self, at: Instant) {
+        let members = self.members.len();
+        match self.history.back_mut() {
+            Some((last, count)) if at.since(*last) < GROWTH_STEP => *count = members,
+            _ => self.history.push_back((at, members)),
+        }
+        // One entry older than the window stays, as the size at the window's start.
+        while self.history.get(1).is_some_and(|&(second, _)| at.since(second) >= GROWTH_WINDOW) {
+            self.history.pop_front();
+        }
+    }
+
+    fn growth_per_min(&self, now: Instant) -> Option<f64> {
+        let (first, then) = *self.history.front()?;
+        let over = now.since(first).min(GROWTH_WINDOW);
+        if over < GROWTH_WINDOW / 10 {
+            return None;
+        }
+        let change = self.members.len() as f64 - then as f64;
+        Some((change / over.as_secs_f64() * 60.0 * 10.0).round() / 10.0)
+    }
+
+    fn status(&self, now: Instant) -> Option<GroupStatus> {
+        let Some(told) = self.told else { return Some(GroupStatus::Firing) };
+        let members = self.members.len();
+        if members == 0 {
+            return Some(GroupStatus::Resolved);
+        }
+        match members.cmp(&told.members) {
+            _ if now < told.next => None,
+            core::cmp::Ordering::Greater => Some(GroupStatus::Growing),
+            core::cmp::Ordering::Less => Some(GroupStatus::Shrinking),
+            core::cmp::Ordering::Equal => None,
+        }
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let pause = self.told.map_or(FIRST_PAUSE, |told| (told.pause * 2).min(LONGEST_PAUSE));
+        self.told = Some(Told { members: self.members.len(), next: now.after(pause), pause });
+    }
+
+    fn notice(&self, status: GroupStatus, now: Instant) -> GroupNotice {
+        let mut by_age: Vec<_> = self.members.values().collect();
+        by_age.sort_by_key(|alert| alert.stay.since);
+        let oldest = by_age.first().map_or(self.oldest_ever, |alert| alert.stay.since);
+        let mut ended: Vec<_> = self.ended.values().copied().collect();
+        ended.sort_by_key(|&(_, count)| core::cmp::Reverse(count));
+        GroupNotice {
+            id: Rc::clone(&self.id),
+            at: now,
+            status,
+            verdict: self.verdict,
+            confidence: self.confidence,
+            state: self.state,
+            blame: self.blame.clone(),
+            members: self.members.len(),
+            peak: self.peak,
+            oldest: now.since(oldest),
+            exact: by_age.iter().all(|alert| alert.stay.is_exact()),
+            growth_per_min: self.growth_per_min(now),
+            examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
+            peers: peers(self.members.values()),
+            ended,
+        }
+    }
+}
+
+fn peers<'a>(members: impl Iterator<Item = &'a Alert>) -> Vec<(Peer, usize)> {
+    let mut by_ip = BTreeMap::<IpAddr, (Option<u16>, usize)>::new();
+    for alert in members {
+        let remote = alert.stay.endpoints.remote;
+        let entry = by_ip.entry(remote.ip().to_canonical()).or_insert((Some(remote.port()), 0));
+        entry.0 = entry.0.filter(|&port| port == remote.port());
+        entry.1 += 1;
+    }
+    let mut peers: Vec<_> =
+        by_ip.into_iter().map(|(ip, (port, count))| (Peer { ip, port }, count)).collect();
+    peers.sort_by_key(|&(peer, count)| (core::cmp::Reverse(count), peer));
+    peers.truncate(EXAMPLES);
+    peers
+}
+
+/// The process a group is about, if somebody is to blame.
+pub fn culprit(notice: &GroupNotice) -> Option<&Arc<Process>> {
+    notice.blame.as_ref().map(|blame| &blame.process)
+}

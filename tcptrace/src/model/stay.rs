@@ -1,0 +1,162 @@
+//! The stay: one socket, one half-closed state, from when to when.
+
+use core::time::Duration;
+
+use super::event::{Circumstances, Progress, Transition};
+use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use super::time::Instant;
+
+/// Names a stay that is going on. A slot is used again, a serial number is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StayId {
+    pub(super) slot: u32,
+    pub(super) serial: u64,
+}
+
+/// A socket in a half-closed state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// Its name among the stays of this run.
+    pub id: StayId,
+    /// The socket.
+    pub key: SocketKey,
+    /// The address of its `struct sock`.
+    pub skaddr: u64,
+    /// Its network namespace.
+    pub netns: NetNs,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// Which state.
+    pub state: HalfClosed,
+    /// The program closed it and the kernel waits for the peer: FIN_WAIT2 only.
+    pub orphan: bool,
+    /// When it entered the state, or the latest moment at which it can have.
+    pub since: Instant,
+    /// The earliest moment at which it can have; the same as `since` where that is exact.
+    pub since_earliest: Instant,
+    /// What the kernel said at that moment; `None` for a socket that was there first.
+    pub circumstances: Option<Circumstances>,
+    /// How far both directions had come when we last looked.
+    pub progress: Option<Progress>,
+    /// When that was.
+    pub progress_at: Instant,
+}
+
+impl Stay {
+    /// How long it has lasted: exactly if [`Self::is_exact`], else at least.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.since(self.since)
+    }
+
+    /// How long it can have lasted at most.
+    pub fn age_max(&self, now: Instant) -> Duration {
+        now.since(self.since_earliest)
+    }
+
+    /// Whether its beginning was seen.
+    pub fn is_exact(&self) -> bool {
+        self.since == self.since_earliest
+    }
+}
+
+/// A stay that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The stay.
+    pub stay: Stay,
+    /// When it ended.
+    pub at: Instant,
+    /// What ended it.
+    pub by: EndedBy,
+}
+
+/// What ended a stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndedBy {
+    /// The program closed it, or the kernel's half of a graceful end began.
+    Closed,
+    /// The program closed it with data unread or SO_LINGER 0: the peer got a reset.
+    ClosedWithReset,
+    /// The peer sent its FIN.
+    PeerClosed,
+    /// The peer sent a reset.
+    ResetByPeer,
+    /// Keepalive, retransmission or TCP_USER_TIMEOUT gave up.
+    TimedOut,
+    /// Nobody closed it: the process exited and the kernel did.
+    ProcessExit,
+    /// Ended from outside (SOCK_DESTROY).
+    Killed,
+    /// It was never accepted and its listener was closed.
+    ListenerClosed,
+    /// The kernel's own timer ended it.
+    Expired,
+    /// Its end was not seen.
+    Unknown,
+}
+
+impl EndedBy {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::ClosedWithReset => "closed_with_reset",
+            Self::PeerClosed => "peer_closed",
+            Self::ResetByPeer => "reset_by_peer",
+            Self::TimedOut => "timed_out",
+            Self::ProcessExit => "process_exit",
+            Self::Killed => "killed",
+            Self::ListenerClosed => "listener_closed",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+const EPIPE: u16 = 32;
+const ECONNABORTED: u16 = 103;
+const ECONNRESET: u16 = 104;
+const ETIMEDOUT: u16 = 110;
+/// `sk_shutdown` with both directions closed.
+const SHUTDOWN_BOTH: u8 = 3;
+
+/// Reads from the event that ended it what ended `stay`.
+///
+/// The fields are those `net/ipv4/tcp.c` has set by then: `tcp_reset` gives EPIPE in CLOSE_WAIT and
+/// ECONNRESET elsewhere, `tcp_write_err` ETIMEDOUT, `tcp_abort` ECONNABORTED, and a close sets
+/// `sk_shutdown` to 3 first. In softirq `exiting` would be the peer's, so it counts only where the
+/// task on the CPU acts on the socket.
+pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
+    let Circumstances { shutdown, err, has_socket, dead, exiting, .. } = event.circumstances;
+    match (event.new, err) {
+        (TcpState::Close, EPIPE | ECONNRESET) => return EndedBy::ResetByPeer,
+        (TcpState::Close, ETIMEDOUT) => return EndedBy::TimedOut,
+        (TcpState::Close, ECONNABORTED) => return EndedBy::Killed,
+        _ => {}
+    }
+    match (stay.state, event.new) {
+        (HalfClosed::CloseWait, TcpState::LastAck) if exiting => EndedBy::ProcessExit,
+        (HalfClosed::CloseWait, TcpState::LastAck) => EndedBy::Closed,
+        (HalfClosed::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
+            if exiting {
+                EndedBy::ProcessExit
+            } else {
+                EndedBy::ClosedWithReset
+            }
+        }
+        (HalfClosed::CloseWait, TcpState::Close) if err == 0 && !has_socket => {
+            if exiting {
+                EndedBy::ProcessExit
+            } else {
+                EndedBy::ListenerClosed
+            }
+        }
+        // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
+        (HalfClosed::FinWait2, TcpState::FinWait2) if exiting => EndedBy::ProcessExit,
+        (HalfClosed::FinWait2, TcpState::FinWait2) => EndedBy::Closed,
+        // Whether the peer's FIN or the timer ended an orphan does not show in the event.
+        (HalfClosed::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
+        (HalfClosed::FinWait2, TcpState::Close) if err == 0 => EndedBy::PeerClosed,
+        _ => EndedBy::Unknown,
+    }
+}

@@ -1,0 +1,302 @@
+//! Folds transitions into what every socket is doing now, and since when.
+//!
+//! A healthy socket costs one table entry. A half-closed one has a [`Stay`] and a deadline besides.
+//! Closed sockets are forgotten at once.
+
+use core::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use slab::Slab;
+
+use super::deadlines::Deadlines;
+use super::event::{Progress, Transition};
+use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use super::stay::{Ended, EndedBy, Stay, StayId, ended_by};
+use super::time::Instant;
+
+/// How long a stay may last before somebody looks at it, by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// For CLOSE_WAIT.
+    pub close_wait: Duration,
+    /// For FIN_WAIT2.
+    pub fin_wait2: Duration,
+}
+
+impl Thresholds {
+    /// The one of `state`.
+    pub const fn of(&self, state: HalfClosed) -> Duration {
+        match state {
+            HalfClosed::CloseWait => self.close_wait,
+            HalfClosed::FinWait2 => self.fin_wait2,
+        }
+    }
+}
+
+/// A half-closed socket as a snapshot shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// The socket.
+    pub key: SocketKey,
+    /// The address of its `struct sock`, if the source tells.
+    pub skaddr: u64,
+    /// Its network namespace.
+    pub netns: NetNs,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// The state it is in.
+    pub state: HalfClosed,
+    /// FIN_WAIT2 without a program's socket.
+    pub orphan: bool,
+    /// It has been in this state at least so long.
+    pub age_min: Duration,
+    /// And at most so long; `None`: no bound but boot.
+    pub age_max: Option<Duration>,
+    /// How far both directions had come.
+    pub progress: Option<Progress>,
+}
+
+/// What a transition meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How long the socket had been in the state it left, if its beginning was seen.
+    pub in_state: Option<Duration>,
+    /// A stay that is over.
+    pub ended: Option<Ended>,
+}
+
+/// Counts for the summary and for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Transitions applied.
+    pub transitions: u64,
+    /// Transitions that did not leave the state we knew: something before them was lost.
+    pub gaps: u64,
+    /// Sockets not taken into the full table.
+    pub overflow: u64,
+    /// Stays begun, by [`HalfClosed::index`].
+    pub stays: [u64; 2],
+    /// Stays ended because the kernel no longer shows the socket: their end was lost.
+    pub repaired: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    since: Instant,
+    /// Its place among the stays, or [`NO_STAY`].
+    slot: u32,
+    state: TcpState,
+    /// Whether `since` is a transition that we saw.
+    seen: bool,
+}
+
+const NO_STAY: u32 = u32::MAX;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tracker {
+    live: FxHashMap<SocketKey, Live>,
+    stays: Slab<Stay>,
+    deadlines: Deadlines<2>,
+    thresholds: Thresholds,
+    capacity: usize,
+    next_serial: u64,
+    counts: Counts,
+    /// While a snapshot is under way: every socket that has changed since it began.
+    touched: Option<FxHashSet<SocketKey>>,
+}
+
+impl Tracker {
+    /// A tracker of at most `capacity` sockets. It takes memory as it needs it.
+    pub fn new(thresholds: Thresholds, capacity: usize) -> Self {
+        Self {
+            live: FxHashMap::default(),
+            stays: Slab::new(),
+            deadlines: Deadlines::default(),
+            thresholds,
+            capacity,
+            next_serial: 0,
+            counts: Counts::default(),
+            touched: None,
+        }
+    }
+
+    /// Takes in one state change.
+    pub fn apply(&mut self, event: &Transition) -> Applied {
+        self.counts.transitions += 1;
+        // Before 6.15 a socket still has its listener's cookie here, and it is of no interest
+        // before it is established.
+        if event.new == TcpState::SynRecv {
+            return Applied::default();
+        }
+        if let Some(touched) = &mut self.touched {
+            touched.insert(event.key);
+        }
+        let before = self.live.get(&event.key).copied();
+        if before.is_some_and(|before| before.state != event.old) {
+            self.counts.gaps += 1;
+        }
+        let in_state = before
+            .filter(|before| before.seen && before.state == event.old)
+            .map(|before| event.at.since(before.since));
+        let ended = before
+            .filter(|before| before.slot != NO_STAY)
+            .map(|before| self.end(before.slot, event));
+        self.enter(event, before, ended.as_ref());
+        Applied { in_state, ended }
+    }
+
+    fn end(&mut self, slot: u32, event: &Transition) -> Ended {
+        self.deadlines.clear(slot);
+        let stay = self.stays.remove(slot as usize);
+        let by =
+            if event.old == stay.state.state() { ended_by(&stay, event) } else { EndedBy::Unknown };
+        Ended { stay, at: event.at, by }
+    }
+
+    fn enter(&mut self, event: &Transition, before: Option<Live>, ended: Option<&Ended>) {
+        if event.new == TcpState::Close {
+            self.live.remove(&event.key);
+            return;
+        }
+        if before.is_none() && self.live.len() >= self.capacity {
+            self.counts.overflow += 1;
+            return;
+        }
+        // A state that is entered again goes on: FIN_WAIT2 becomes an orphan, LISTEN listens.
+        let goes_on = before.filter(|before| before.state == event.new);
+        let since = goes_on.map_or(event.at, |before| before.since);
+        let seen = goes_on.is_none_or(|before| before.seen);
+        let slot = match HalfClosed::from_state(event.new) {
+            None => NO_STAY,
+            Some(state) => {
+                let continued = ended.map(|ended| ended.stay).filter(|_| goes_on.is_some());
+                self.begin(Stay {
+                    id: StayId { slot: 0, serial: 0 },
+                    key: event.key,
+                    skaddr: event.skaddr,
+                    netns: event.netns,
+                    endpoints: event.endpoints,
+                    state,
+                    orphan: state == HalfClosed::FinWait2
+                        && (event.old == event.new || event.circumstances.dead),
+                    since,
+                    since_earliest: continued.map_or(since, |stay| stay.since_earliest),
+                    circumstances: Some(event.circumstances),
+                    progress: Some(event.progress),
+                    progress_at: event.at,
+                })
+            }
+        };
+        self.live.insert(event.key, Live { since, slot, state: event.new, seen });
+    }
+
+    fn begin(&mut self, mut stay: Stay) -> u32 {
+        self.counts.stays[stay.state.index()] += 1;
+        let entry = self.stays.vacant_entry();
+        // The table is bounded by a capacity far below u32::MAX.
+        let slot = u32::try_from(entry.key()).unwrap_or(NO_STAY);
+        stay.id = StayId { slot, serial: self.next_serial };
+        self.next_serial += 1;
+        let due = stay.since.after(self.thresholds.of(stay.state));
+        self.deadlines.set(slot, stay.state.index(), due);
+        entry.insert(stay);
+        slot
+    }
+
+    /// Says that a snapshot begins: from now on sockets that change are remembered, since what the
+    /// snapshot will say of them may be older than what we know.
+    pub fn snapshot_begins(&mut self) {
+        self.touched = Some(FxHashSet::default());
+    }
+
+    /// Takes in what the snapshot showed. Every record of before its end must have been applied.
+    /// Sockets that changed meanwhile are left as they are.
+    pub fn snapshot_ends(&mut self, now: Instant, observed: &[Observed]) {
+        let touched = self.touched.take().unwrap_or_default();
+        for socket in observed {
+            if touched.contains(&socket.key) || self.live.contains_key(&socket.key) {
+                continue;
+            }
+            if self.live.len() >= self.capacity {
+                self.counts.overflow += 1;
+                continue;
+            }
+            let since = now.before(socket.age_min);
+            let slot = self.begin(Stay {
+                id: StayId { slot: 0, serial: 0 },
+                key: socket.key,
+                skaddr: socket.skaddr,
+                netns: socket.netns,
+                endpoints: socket.endpoints,
+                state: socket.state,
+                orphan: socket.orphan,
+                since,
+                since_earliest: socket
+                    .age_max
+                    .map_or(Instant::default(), |age| now.before(age).min(since)),
+                circumstances: None,
+                progress: socket.progress,
+                progress_at: now,
+            });
+            let state = socket.state.state();
+            self.live.insert(socket.key, Live { since, slot, state, seen: false });
+        }
+    }
+
+    /// When the next stay is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| at)
+    }
+
+    /// Takes a stay that is due at `now`. It is not due again until [`Self::postpone`] says so.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Stay> {
+        let slot = self.deadlines.pop_due(now)?;
+        self.stays.get(slot as usize).copied()
+    }
+
+    /// The stay, if it still goes on.
+    pub fn get(&self, id: StayId) -> Option<&Stay> {
+        self.stays.get(id.slot as usize).filter(|stay| stay.id == id)
+    }
+
+    /// Looks at the stay again at `at`, when bytes were where `progress` says.
+    pub fn postpone(&mut self, id: StayId, at: Instant, progress: Option<Progress>, now: Instant) {
+        let Some(stay) = self.stays.get_mut(id.slot as usize).filter(|stay| stay.id == id) else {
+            return;
+        };
+        if progress.is_some() && progress != stay.progress {
+            stay.progress = progress;
+            stay.progress_at = now;
+        }
+        self.deadlines.set(id.slot, stay.state.index(), at);
+    }
+
+    /// Forgets a stay whose socket the kernel no longer shows: its end was lost.
+    pub fn forget(&mut self, id: StayId, now: Instant) -> Option<Ended> {
+        let stay = *self.get(id)?;
+        self.deadlines.clear(id.slot);
+        self.stays.remove(id.slot as usize);
+        self.live.remove(&stay.key);
+        self.counts.repaired += 1;
+        Some(Ended { stay, at: now, by: EndedBy::Unknown })
+    }
+
+    /// What was counted so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many sockets are in the table.
+    pub fn tracked(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The stays that go on.
+    pub fn stays(&self) -> impl Iterator<Item = &Stay> {
+        self.stays.iter().map(|(_, stay)| stay)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::event::{Circumstances, OnCpu};
+use crate::model::socket::TcpState::*;
+
+const THRESHOLDS: Thresholds =
+    Thresholds { close_wait: Duration::from_secs(60), fin_wait2: Duration::from_secs(120) };
+
+fn tracker() -> Tracker {
+    Tracker::new(THRESHOLDS, 1000)
+}
+
+fn seconds(at: u64) -> Instant {
+    Instant::from_nanos(at * 1_000_000_000)
+}
+
+fn event(at: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
+    Transition {
+        at: seconds(at),
+        key: SocketKey::new(cookie, 0),
+        skaddr: 0,
+        netns: NetNs(1),
+        endpoints: Endpoints {
+            local: "127.0.0.1:80".parse().unwrap(),
+            remote: "127.0.0.1:4000".parse().unwrap(),
+        },
+        old,
+        new,
+        circumstances: Circumstances { has_socket: true, has_file: true, ..Default::default() },
+        progress: Progress::default(),
+        on_cpu: OnCpu { pid: 1, tid: 1, comm: [0; 16] },
+    }
+}
+
+#[test]
+fn a_stay_has_its_exact_age_and_falls_due_at_its_threshold() {
+    let mut tracker = tracker();
+    tracker.apply(&event(10, 5, SynRecv, Established));
+    tracker.apply(&event(20, 5, Established, CloseWait));
+    assert_eq!(tracker.next_deadline(), Some(seconds(80)));
+    assert_eq!(tracker.pop_due(seconds(79)), None);
+    let stay = tracker.pop_due(seconds(80)).unwrap();
+    assert_eq!(stay.age(seconds(80)), Duration::from_secs(60));
+    assert!(stay.is_exact());
+    assert_eq!(tracker.pop_due(seconds(1000)), None, "due once");
+
+    let ended = tracker.apply(&event(95, 5, CloseWait, LastAck)).ended.unwrap();
+    assert_eq!((ended.stay.id, ended.by), (stay.id, EndedBy::Closed));
+    assert_eq!(tracker.get(stay.id), None);
+    tracker.apply(&event(95, 5, LastAck, Close));
+    assert_eq!(tracker.tracked(), 0);
+    assert_eq!(tracker.counts().gaps, 0);
+}
+
+#[test]
+fn fin_wait2_that_becomes_an_orphan_keeps_its_clock() {
+    let mut tracker = tracker();
+    tracker.apply(&event(10, 5, FinWait1, FinWait2));
+    let held = *tracker.stays().next().unwrap();
+    assert!(!held.orphan);
+    let ended = tracker.apply(&event(50, 5, FinWait2, FinWait2)).ended.unwrap();
+    assert_eq!((ended.stay.id, ended.by), (held.id, EndedBy::Closed));
+    let orphan = tracker.stays().next().unwrap();
+    assert!(orphan.orphan);
+    assert_eq!(orphan.since, seconds(10));
+    assert_eq!(tracker.next_deadline(), Some(seconds(130)));
+}
+
+#[test]
+fn a_transition_that_does_not_fit_is_counted_and_accepted() {
+    let mut tracker = tracker();
+    tracker.apply(&event(10, 5, SynRecv, Established));
+    let applied = tracker.apply(&event(20, 5, CloseWait, LastAck));
+    assert_eq!(applied.in_state, None, "when it entered CLOSE_WAIT is not known");
+    assert_eq!(tracker.counts().gaps, 1);
+    tracker.apply(&event(21, 5, LastAck, Close));
+    assert_eq!((tracker.counts().gaps, tracker.tracked()), (1, 0));
+}
+
+#[test]
+fn the_table_is_bounded_and_says_so() {
+    let mut tracker = Tracker::new(THRESHOLDS, 2);
+    for cookie in 1..=5 {
+        tracker.apply(&event(10, cookie, SynRecv, Established));
+    }
+    assert_eq!((tracker.tracked(), tracker.counts().overflow), (2, 3));
+}
+
+fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
+    let like = event(0, cookie, Established, CloseWait);
+    Observed {
+        key: like.key,
+        skaddr: 0,
+        netns: like.netns,
+        endpoints: like.endpoints,
+        state: HalfClosed::CloseWait,
+        orphan: false,
+        age_min: Duration::from_secs(age_min),
+        age_max: age_max.map(Duration::from_secs),
+        progress: None,
+    }
+}
+
+#[test]
+fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
+    let mut tracker = tracker();
+    tracker.snapshot_begins();
+    // 6 closes while the snapshot is taken, which still shows it.
+    tracker.apply(&event(100, 6, CloseWait, LastAck));
+    tracker.apply(&event(100, 6, LastAck, Close));
+    tracker.snapshot_ends(seconds(100), &[observed(5, 30, Some(45)), observed(6, 30, None)]);
+    assert_eq!(tracker.tracked(), 1);
+    let stay = tracker.stays().next().unwrap();
+    assert_eq!(stay.key.cookie(), Some(5));
+    assert!(!stay.is_exact());
+    assert_eq!(stay.age(seconds(100)), Duration::from_secs(30));
+    assert_eq!(stay.age_max(seconds(100)), Duration::from_secs(45));
+    assert_eq!(tracker.next_deadline(), Some(seconds(130)));
+}
+
+#[test]
+fn memory_of_a_tracked_socket_is_bounded() {
+    // The table is at worst half full after it has grown, and keeps one byte of its own an entry.
+    let table = 2 * (size_of::<(SocketKey, Live)>() + 1) * 8 / 7;
+    let stay = size_of::<Stay>() + 8 + Deadlines::<2>::BYTES_PER_SLOT;
+    assert!(table <= 96, "{table}");
+    // A vector that has grown is at worst half full as well.
+    assert!(table + stay <= 320, "{table} + {stay}");
+}
+
+/// The life of one connection, as both its sockets see it.
+fn life(cookie: u64) -> Vec<Transition> {
+    let server = cookie + 1_000_000;
+    vec![
+        event(1, cookie, Close, SynSent),
+        event(2, server, SynRecv, Established),
+        event(2, cookie, SynSent, Established),
+        event(3, cookie, Established, FinWait1),
+        event(3, server, Established, CloseWait),
+        event(4, cookie, FinWait1, FinWait2),
+        event(5, server, CloseWait, LastAck),
+        event(5, cookie, FinWait2, Close),
+        event(6, server, LastAck, Close),
+    ]
+}
+
+proptest! {
+    /// Whatever is lost, doubled or out of order: no panic, the table holds no more sockets than
+    /// have been heard of, stays and table agree, and every stay ends or goes on.
+    #[test]
+    fn survives_loss_duplication_and_reordering(
+        connections in 1u64..30,
+        drop in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
+        double in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
+        swap in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let mut events: Vec<_> = (1..=connections).flat_map(life).collect();
+        for index in swap {
+            let i = index.index(events.len() - 1);
+            events.swap(i, i + 1);
+        }
+        for index in double {
+            let i = index.index(events.len());
+            events.insert(i, events[i]);
+        }
+        for index in drop {
+            if events.len() > 1 {
+                events.remove(index.index(events.len()));
+            }
+        }
+        let mut tracker = tracker();
+        let mut ended = 0;
+        for event in &events {
+            let applied = tracker.apply(event);
+            ended += u64::from(applied.ended.is_some());
+            let half_closed = tracker
+                .live
+                .values()
+                .filter(|live| HalfClosed::from_state(live.state).is_some())
+                .count();
+            prop_assert_eq!(tracker.stays.len(), half_closed);
+            if event.new != Close && event.new != SynRecv {
+                prop_assert_eq!(tracker.live[&event.key].state, event.new);
+            }
+        }
+        prop_assert!(tracker.tracked() as u64 <= 2 * connections);
+        prop_assert_eq!(tracker.counts().transitions, events.len() as u64);
+        let begun: u64 = tracker.counts().stays.iter().sum();
+        prop_assert_eq!(begun, ended + tracker.stays.len() as u64);
+        // Every stay that goes on falls due exactly once.
+        let mut due = 0;
+        while tracker.pop_due(seconds(10_000)).is_some() {
+            due += 1;
+        }
+        prop_assert_eq!(due, tracker.stays.len());
+    }
+
+    /// Nothing lost: nothing is a gap, nothing is left.
+    #[test]
+    fn an_undisturbed_stream_leaves_nothing(connections in 1u64..50, seed in any::<u64>()) {
+        let mut lives: Vec<_> = (1..=connections).map(life).collect();
+        let mut tracker = tracker();
+        let mut random = seed;
+        while !lives.is_empty() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let pick = (random >> 33) as usize % lives.len();
+            tracker.apply(&lives[pick].remove(0));
+            lives.retain(|life| !life.is_empty());
+        }
+        prop_assert_eq!(tracker.tracked(), 0);
+        prop_assert_eq!(tracker.counts().gaps, 0);
+        prop_assert_eq!(tracker.counts().stays, [connections, connections]);
+    }
+}

@@ -1,0 +1,337 @@
+//! Why a socket is stuck, from what was found out about it. A pure function of its arguments.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::evidence::{Evidence, Timer};
+use super::process::{Holder, Process, eldest};
+use super::socket::{HalfClosed, TcpState};
+use super::stay::Stay;
+use super::time::Instant;
+
+/// Why. The first that matches is the verdict, in this order within each state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Owned by the kernel: no program will ever close it.
+    Kernel,
+    /// CLOSE_WAIT: the peer left while the connection waited to be accepted.
+    NotAccepted,
+    /// CLOSE_WAIT: it has a file, and no process holds it.
+    NoFd,
+    /// CLOSE_WAIT: bytes still go to the peer; a half-close in use.
+    Sending,
+    /// CLOSE_WAIT: data waits to be sent and nothing moves.
+    SendBlocked,
+    /// CLOSE_WAIT: data was never read.
+    DataUnread,
+    /// CLOSE_WAIT: all data was read, the end of file never was.
+    EofUnread,
+    /// CLOSE_WAIT: the queue is empty; whether the program saw the end of file is not known.
+    Drained,
+    /// FIN_WAIT2: closed by the program, timed by the kernel.
+    Orphan,
+    /// FIN_WAIT2: bytes still come from the peer; a half-close in use.
+    Receiving,
+    /// FIN_WAIT2: we shut down sending and keep the descriptor; the peer does not close.
+    PeerNotClosing,
+}
+
+/// All verdicts, for filters and help.
+pub const VERDICTS: [Verdict; 11] = [
+    Verdict::Kernel,
+    Verdict::NotAccepted,
+    Verdict::NoFd,
+    Verdict::Sending,
+    Verdict::SendBlocked,
+    Verdict::DataUnread,
+    Verdict::EofUnread,
+    Verdict::Drained,
+    Verdict::Orphan,
+    Verdict::Receiving,
+    Verdict::PeerNotClosing,
+];
+
+impl Verdict {
+    /// The name in JSON, in flags and in the documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::NotAccepted => "not_accepted",
+            Self::NoFd => "no_fd",
+            Self::Sending => "sending",
+            Self::SendBlocked => "send_blocked",
+            Self::DataUnread => "data_unread",
+            Self::EofUnread => "eof_unread",
+            Self::Drained => "drained",
+            Self::Orphan => "orphan",
+            Self::Receiving => "receiving",
+            Self::PeerNotClosing => "peer_not_closing",
+        }
+    }
+
+    /// What happened, in a sentence whose subject is the process.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Kernel => "the kernel itself owns the socket",
+            Self::NotAccepted => {
+                "it never accepted them: the peer left while they waited in the accept queue"
+            }
+            Self::NoFd => "no process holds them, yet they are still open",
+            Self::Sending => "it is still sending: a half-close in use",
+            Self::SendBlocked => "it has data to send, and the peer acknowledges none of it",
+            Self::DataUnread => "it left received data unread and never looked again",
+            Self::EofUnread => "it read all data and never looked again, so it missed the end",
+            Self::Drained => "it read everything and never closed them",
+            Self::Orphan => "the program has closed it; the kernel waits for the peer's FIN",
+            Self::Receiving => "it is still receiving: a half-close in use",
+            Self::PeerNotClosing => "it shut down sending and waits; the peer does not close",
+        }
+    }
+
+    /// What to do about it, in a sentence.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Kernel => "nothing; unload or reconfigure the kernel service that uses it",
+            Self::NotAccepted => {
+                "let the accept loop catch up: it is blocked, too slow, or out of descriptors"
+            }
+            Self::NoFd => "look for a socket passed over a unix socket or registered in io_uring",
+            Self::Sending | Self::Receiving => "nothing while bytes move",
+            Self::SendBlocked => "set a write timeout or TCP_USER_TIMEOUT, and close when it fires",
+            Self::DataUnread => {
+                "read until the end or close early; do not stop reading and keep the connection"
+            }
+            Self::EofUnread => {
+                "watch idle connections for readability (poll, a pool's eviction), and close on EOF"
+            }
+            Self::Drained => "close the connection when read returns 0 or an error",
+            Self::Orphan => "lower net.ipv4.tcp_fin_timeout if they are too many",
+            Self::PeerNotClosing => "close instead of shutdown, or put a timeout on the peer's FIN",
+        }
+    }
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confidence {
+    /// It was seen to be so.
+    High,
+    /// An idle half-close that the program means to use again would look the same.
+    Low,
+}
+
+/// The process to talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blame {
+    /// Who.
+    pub process: Arc<Process>,
+    /// Why that one.
+    pub why: &'static str,
+    /// Other processes that it might as well be.
+    pub candidates: Vec<u32>,
+}
+
+/// A suspect that was found guilty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Why it is stuck.
+    pub verdict: Verdict,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// Whom to talk to; `None` when nobody is to blame or holders cannot be seen.
+    pub blame: Option<Blame>,
+}
+
+/// What came of a look at a suspect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is stuck: tell somebody.
+    Stuck(Finding),
+    /// It is in use: look again then.
+    InUse(Verdict, Instant),
+    /// It is nobody's business.
+    Exempt(Verdict),
+    /// It is no longer what it was: there is nothing to tell.
+    Gone,
+    /// It should be there but its namespace could be asked and does not show it.
+    Vanished,
+}
+
+/// Judges a stay that has reached `threshold`.
+///
+/// `evidence` must have been gathered after it did, and all transitions of before that look must
+/// have been applied.
+pub fn judge(stay: &Stay, evidence: &Evidence, threshold: Duration) -> Judgement {
+    match evidence.state {
+        None if evidence.sources.sock_diag_asked => return Judgement::Vanished,
+        Some(state) if state != stay.state.state() => return Judgement::Gone,
+        _ => {}
+    }
+    let finding = find(stay, evidence, threshold);
+    match finding.verdict {
+        Verdict::Kernel => Judgement::Exempt(Verdict::Kernel),
+        verdict @ (Verdict::Sending | Verdict::Receiving) => {
+            Judgement::InUse(verdict, last_moved(stay, evidence).after(threshold))
+        }
+        _ => Judgement::Stuck(finding),
+    }
+}
+
+/// What can be said of a half-closed socket, stuck or not; `in_use` is how long bytes may have
+/// stood still for it to count as in use.
+pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
+    let verdict = classify(stay, evidence, in_use);
+    Finding { verdict, confidence: confidence(verdict), blame: blame(verdict, evidence) }
+}
+
+fn classify(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Verdict {
+    let nobody = evidence.holders.as_ref().is_some_and(Vec::is_empty);
+    let made_without_file =
+        stay.circumstances.is_some_and(|at_entry| at_entry.has_socket && !at_entry.has_file);
+    if nobody && made_without_file && evidence.inode != Some(0) {
+        return Verdict::Kernel;
+    }
+    match stay.state {
+        HalfClosed::CloseWait => {
+            let unaccepted = match evidence.inode {
+                Some(inode) => inode == 0,
+                // Its namespace cannot be asked: what the kernel said when the FIN came, unless
+                // a process has accepted it since.
+                None => nobody && stay.circumstances.is_some_and(|at_entry| !at_entry.has_socket),
+            };
+            if unaccepted {
+                Verdict::NotAccepted
+            } else if nobody {
+                Verdict::NoFd
+            } else if moves(stay, evidence, in_use) {
+                Verdict::Sending
+            } else if evidence.send_queue.is_some_and(|bytes| bytes > 0) {
+                Verdict::SendBlocked
+            } else {
+                // A FIN takes one sequence number: one byte waiting is the end of file itself.
+                match evidence.recv_queue {
+                    Some(2..) => Verdict::DataUnread,
+                    Some(1) => Verdict::EofUnread,
+                    Some(0) | None => Verdict::Drained,
+                }
+            }
+        }
+        HalfClosed::FinWait2 => {
+            if stay.orphan || evidence.inode == Some(0) {
+                Verdict::Orphan
+            } else if moves(stay, evidence, in_use) {
+                Verdict::Receiving
+            } else {
+                Verdict::PeerNotClosing
+            }
+        }
+    }
+}
+
+/// Whether bytes moved in the direction that is still open: since we last looked, or, where that
+/// was less than `in_use` ago, since then by the kernel's own account. That account counts
+/// retransmissions as sending, so sequence numbers decide as soon as there are two looks.
+fn moves(stay: &Stay, evidence: &Evidence, in_use: Duration) -> bool {
+    if let (Some(before), Some(now)) = (stay.progress, evidence.progress) {
+        let moved = match stay.state {
+            HalfClosed::CloseWait => (before.snd_nxt, before.snd_una) != (now.snd_nxt, now.snd_una),
+            HalfClosed::FinWait2 => before.rcv_nxt != now.rcv_nxt,
+        };
+        if moved || evidence.looked_at.since(stay.progress_at) >= in_use {
+            return moved;
+        }
+    }
+    last_byte(stay.state, evidence).is_some_and(|ago| ago < in_use)
+}
+
+fn last_byte(state: HalfClosed, evidence: &Evidence) -> Option<Duration> {
+    match state {
+        HalfClosed::CloseWait => evidence.last_send,
+        HalfClosed::FinWait2 => evidence.last_recv,
+    }
+}
+
+/// When the last byte moved, no earlier than it can have: the kernel does not say when it was
+/// acknowledged, so an acknowledgement since our last look counts as now.
+fn last_moved(stay: &Stay, evidence: &Evidence) -> Instant {
+    let acknowledged = stay.state == HalfClosed::CloseWait
+        && match (stay.progress, evidence.progress) {
+            (Some(before), Some(now)) => before.snd_una != now.snd_una,
+            _ => true,
+        };
+    let byte = last_byte(stay.state, evidence);
+    let ago = if acknowledged { byte.min(evidence.last_ack) } else { byte };
+    ago.map_or(evidence.looked_at, |ago| evidence.looked_at.before(ago))
+}
+
+fn confidence(verdict: Verdict) -> Confidence {
+    match verdict {
+        Verdict::Kernel | Verdict::NotAccepted | Verdict::NoFd | Verdict::Orphan => {
+            Confidence::High
+        }
+        _ => Confidence::Low,
+    }
+}
+
+fn blame(verdict: Verdict, evidence: &Evidence) -> Option<Blame> {
+    let holders = evidence.holders.as_deref().unwrap_or_default();
+    match verdict {
+        Verdict::Kernel | Verdict::NoFd | Verdict::Orphan => None,
+        Verdict::NotAccepted => {
+            name(&evidence.listener_holders, "it holds the listener and did not accept")
+        }
+        Verdict::PeerNotClosing => {
+            let peer = evidence.peer_holders.as_deref().unwrap_or_default();
+            name(peer, "it holds the other end and does not close it").or_else(|| {
+                name(holders, "it holds this end; the peer, on another host, has not closed")
+            })
+        }
+        _ => name(holders, "it holds the socket"),
+    }
+}
+
+fn name(holders: &[Holder], why: &'static str) -> Option<Blame> {
+    let chosen = eldest(holders)?;
+    let candidates = holders.iter().enumerate().filter(|&(i, _)| i != chosen);
+    Some(Blame {
+        process: Arc::clone(&holders[chosen].process),
+        why,
+        candidates: candidates.map(|(_, holder)| holder.process.pid).collect(),
+    })
+}
+
+/// How a half-closed socket will end without anybody's help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndsByItself {
+    /// A timer of the kernel's is running; `by` names it.
+    By {
+        /// `keepalive`, `retransmission` or `fin_timeout`.
+        by: &'static str,
+        /// Until it next fires, if that is when it ends.
+        within: Option<Duration>,
+    },
+    /// Nothing will ever end it.
+    Never,
+    /// Its timer could not be seen.
+    Unknown,
+}
+
+/// Reads that from the socket's timer. Keepalive ends a socket only when the peer does not answer,
+/// so no time is given for it.
+pub fn ends_by_itself(evidence: &Evidence) -> EndsByItself {
+    match evidence.timer {
+        Timer::Unknown => EndsByItself::Unknown,
+        Timer::None => EndsByItself::Never,
+        Timer::Keepalive(_) => EndsByItself::By { by: "keepalive", within: None },
+        Timer::Retransmit(_) => EndsByItself::By { by: "retransmission", within: None },
+        Timer::TimeWait(left) => EndsByItself::By { by: "fin_timeout", within: Some(left) },
+    }
+}
+
+/// The states whose sockets a holder pass must show: the half-closed ones and those of the ends
+/// that are looked for on their behalf.
+pub const HOLDER_STATES: u32 =
+    TcpState::CloseWait.bit() | TcpState::FinWait2.bit() | TcpState::Listen.bit();
+
+#[cfg(test)]
+mod tests;

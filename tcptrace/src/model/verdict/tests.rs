@@ -1,0 +1,196 @@
+use core::time::Duration;
+
+use super::*;
+use crate::model::event::{Circumstances, Progress};
+use crate::model::evidence::Sources;
+use crate::model::process::tests::holder;
+use crate::model::socket::{Endpoints, NetNs, SocketKey};
+use crate::model::stay::StayId;
+
+const THRESHOLD: Duration = Duration::from_secs(60);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+/// A stay that began at 100 s, of an accepted socket, and a look at it at 160 s.
+fn case(state: HalfClosed) -> (Stay, Evidence) {
+    let progress = Progress { snd_nxt: 10, snd_una: 10, rcv_nxt: 20 };
+    let stay = Stay {
+        id: StayId { slot: 0, serial: 0 },
+        key: SocketKey::new(7, 0),
+        skaddr: 0,
+        netns: NetNs(1),
+        endpoints: Endpoints {
+            local: "127.0.0.1:80".parse().unwrap(),
+            remote: "127.0.0.1:4000".parse().unwrap(),
+        },
+        state,
+        orphan: false,
+        since: at(100),
+        since_earliest: at(100),
+        circumstances: Some(Circumstances {
+            shutdown: 1,
+            has_socket: true,
+            has_file: true,
+            ..Circumstances::default()
+        }),
+        progress: Some(progress),
+        progress_at: at(100),
+    };
+    let evidence = Evidence {
+        looked_at: at(160),
+        state: Some(state.state()),
+        holders: Some(vec![holder(50, 1, 10)]),
+        inode: Some(99),
+        recv_queue: Some(0),
+        send_queue: Some(0),
+        progress: Some(progress),
+        last_send: Some(Duration::from_secs(3600)),
+        last_recv: Some(Duration::from_secs(3600)),
+        last_ack: Some(Duration::from_secs(60)),
+        timer: Timer::None,
+        listener_holders: vec![holder(40, 1, 10)],
+        peer_holders: Some(vec![]),
+        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+    };
+    (stay, evidence)
+}
+
+fn check(
+    state: HalfClosed,
+    change: impl FnOnce(&mut Stay, &mut Evidence),
+    verdict: Verdict,
+    blamed: Option<u32>,
+) {
+    let (mut stay, mut evidence) = case(state);
+    change(&mut stay, &mut evidence);
+    match judge(&stay, &evidence, THRESHOLD) {
+        Judgement::Stuck(finding) => {
+            assert_eq!(finding.verdict, verdict);
+            assert_eq!(finding.blame.map(|blame| blame.process.pid), blamed, "{verdict:?}");
+        }
+        Judgement::InUse(in_use, _) => assert_eq!((in_use, None), (verdict, blamed)),
+        Judgement::Exempt(exempt) => assert_eq!((exempt, None), (verdict, blamed)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn close_wait_first_match_wins() {
+    use HalfClosed::CloseWait as S;
+    check(S, |_, _| {}, Verdict::Drained, Some(50));
+    check(S, |_, e| e.recv_queue = Some(1), Verdict::EofUnread, Some(50));
+    check(S, |_, e| e.recv_queue = Some(2), Verdict::DataUnread, Some(50));
+    check(S, |_, e| e.recv_queue = None, Verdict::Drained, Some(50));
+    let blocked = |_: &mut Stay, e: &mut Evidence| {
+        (e.send_queue, e.recv_queue) = (Some(1), Some(9));
+    };
+    check(S, blocked, Verdict::SendBlocked, Some(50));
+    let sending = |_: &mut Stay, e: &mut Evidence| {
+        e.progress.as_mut().unwrap().snd_una = 11;
+        e.send_queue = Some(1);
+    };
+    check(S, sending, Verdict::Sending, None);
+    check(S, |_, e| e.holders = Some(vec![]), Verdict::NoFd, None);
+    let unaccepted = |_: &mut Stay, e: &mut Evidence| {
+        (e.inode, e.holders, e.recv_queue) = (Some(0), Some(vec![]), Some(9));
+    };
+    check(S, unaccepted, Verdict::NotAccepted, Some(40));
+    let kernel = |s: &mut Stay, e: &mut Evidence| {
+        s.circumstances.as_mut().unwrap().has_file = false;
+        e.holders = Some(vec![]);
+    };
+    check(S, kernel, Verdict::Kernel, None);
+    // Accepted after the FIN: it had no file then and has one now.
+    let accepted_late = |s: &mut Stay, _: &mut Evidence| {
+        let at_entry = s.circumstances.as_mut().unwrap();
+        (at_entry.has_file, at_entry.has_socket) = (false, false);
+    };
+    check(S, accepted_late, Verdict::Drained, Some(50));
+}
+
+#[test]
+fn fin_wait2_first_match_wins() {
+    use HalfClosed::FinWait2 as S;
+    check(S, |_, _| {}, Verdict::PeerNotClosing, Some(50));
+    let local_peer = |_: &mut Stay, e: &mut Evidence| e.peer_holders = Some(vec![holder(60, 1, 5)]);
+    check(S, local_peer, Verdict::PeerNotClosing, Some(60));
+    check(S, |_, e| e.progress.as_mut().unwrap().rcv_nxt += 1, Verdict::Receiving, None);
+    check(S, |s, _| s.orphan = true, Verdict::Orphan, None);
+    check(S, |_, e| (e.inode, e.holders) = (Some(0), Some(vec![])), Verdict::Orphan, None);
+}
+
+#[test]
+fn holders_that_cannot_be_seen_accuse_nobody() {
+    use HalfClosed::CloseWait as S;
+    let blind = |_: &mut Stay, e: &mut Evidence| {
+        (e.holders, e.recv_queue) = (None, Some(1));
+    };
+    check(S, blind, Verdict::EofUnread, None);
+    check(HalfClosed::FinWait2, |_, e| e.holders = None, Verdict::PeerNotClosing, None);
+}
+
+#[test]
+fn what_is_no_longer_so_is_not_told() {
+    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    evidence.state = Some(TcpState::LastAck);
+    assert_eq!(judge(&stay, &evidence, THRESHOLD), Judgement::Gone);
+    evidence.state = None;
+    assert_eq!(judge(&stay, &evidence, THRESHOLD), Judgement::Vanished);
+    evidence.sources.sock_diag_asked = false;
+    assert!(matches!(judge(&stay, &evidence, THRESHOLD), Judgement::Stuck(_)));
+}
+
+#[test]
+fn a_half_close_in_use_is_judged_again_one_threshold_after_the_last_byte() {
+    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    evidence.progress.as_mut().unwrap().snd_nxt += 5;
+    evidence.last_send = Some(Duration::from_secs(20));
+    assert_eq!(
+        judge(&stay, &evidence, THRESHOLD),
+        Judgement::InUse(Verdict::Sending, at(140 + 60)),
+    );
+    // Acknowledged meanwhile: the kernel tells when the last acknowledgement came.
+    evidence.progress.as_mut().unwrap().snd_una += 5;
+    evidence.last_ack = Some(Duration::from_secs(10));
+    assert_eq!(
+        judge(&stay, &evidence, THRESHOLD),
+        Judgement::InUse(Verdict::Sending, at(150 + 60)),
+    );
+}
+
+#[test]
+fn retransmissions_are_not_sending() {
+    // A peer that vanished: the same segment goes out again and again.
+    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    evidence.last_send = Some(Duration::from_secs(1));
+    evidence.send_queue = Some(100);
+    let judgement = judge(&stay, &evidence, THRESHOLD);
+    assert!(
+        matches!(&judgement, Judgement::Stuck(f) if f.verdict == Verdict::SendBlocked),
+        "{judgement:?}"
+    );
+}
+
+#[test]
+fn one_look_at_a_socket_that_was_there_first_trusts_the_kernels_account() {
+    let (mut stay, mut evidence) = case(HalfClosed::CloseWait);
+    stay.circumstances = None;
+    stay.progress_at = at(159);
+    evidence.last_send = Some(Duration::from_secs(5));
+    assert!(matches!(judge(&stay, &evidence, THRESHOLD), Judgement::InUse(Verdict::Sending, _)));
+    evidence.last_send = Some(Duration::from_secs(61));
+    assert!(matches!(judge(&stay, &evidence, THRESHOLD), Judgement::Stuck(_)));
+}
+
+#[test]
+fn an_idle_half_close_is_told_with_low_confidence() {
+    for verdict in VERDICTS {
+        let high = matches!(
+            verdict,
+            Verdict::Kernel | Verdict::NotAccepted | Verdict::NoFd | Verdict::Orphan
+        );
+        assert_eq!(confidence(verdict) == Confidence::High, high, "{verdict:?}");
+    }
+}
