@@ -15,6 +15,7 @@ pub mod group;
 pub mod process;
 pub mod socket;
 pub mod stay;
+pub mod summary;
 pub mod time;
 pub mod tracker;
 pub mod verdict;

@@ -1,1 +1,50 @@
-fn main() {}
+//! What cargo alone cannot do: set the machine up, build the kernel programs, run the result.
+
+mod build;
+mod setup;
+mod shell;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests tcptrace; installs what is missing
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Cli {
+    #[command(flatten)]
+    Task(Task),
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything, kernel programs included, in release
+    Build,
+    /// Build, then run tcptrace as root: cargo xtask run watch
+    Run {
+        /// The command and its flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Set up and run all tests; those on the live kernel as root
+    Test {
+        /// Only what needs neither root nor the kernel programs
+        #[arg(long)]
+        host: bool,
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Check formatting, lints, licences and advisories
+    Lint,
+}
+
+fn main() -> Result<()> {
+    let Cli::Task(task) = Cli::parse();
+    match task {
+        Task::Build => build::all(),
+        Task::Run { args } => build::run(&args),
+        Task::Test { host: true, filter } => test::host(filter.as_deref()),
+        Task::Test { host: false, filter } => test::all(filter.as_deref()),
+        Task::Lint => test::lint(),
+    }
+}

@@ -7,15 +7,15 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::alert::Alert;
-use super::process::Process;
 use super::socket::{HalfClosed, NetNs};
 use super::stay::{EndedBy, StayId};
 use super::time::Instant;
 use super::verdict::{Blame, Confidence, Verdict};
 
+/// A leak rarely falls due all at once: what follows so soon goes into the first message.
+const SETTLE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Growth is measured over this long, and not told before a tenth of it has passed.
@@ -95,7 +95,7 @@ pub struct GroupNotice {
     pub state: HalfClosed,
     /// The process blamed for all of them.
     pub blame: Option<Blame>,
-    /// How many there are now.
+    /// How many there are now; in the first message, how many there have been.
     pub members: usize,
     /// How many there were at most.
     pub peak: usize,
@@ -131,6 +131,7 @@ struct Group {
     blame: Option<Blame>,
     members: BTreeMap<StayId, Alert>,
     peak: usize,
+    formed: Instant,
     oldest_ever: Instant,
     ended: BTreeMap<&'static str, (EndedBy, usize)>,
     history: VecDeque<(Instant, usize)>,
@@ -170,6 +171,7 @@ impl Groups {
             blame: alert.finding.blame.clone(),
             members: BTreeMap::new(),
             peak: 0,
+            formed: alert.at,
             oldest_ever: alert.stay.since,
             ended: BTreeMap::new(),
             history: VecDeque::new(),
@@ -196,22 +198,27 @@ impl Groups {
     pub fn tell(&mut self, now: Instant) -> Vec<GroupNotice> {
         let mut notices = Vec::new();
         self.groups.retain(|_, group| {
-            if let Some(status) = group.status(now) {
-                self.formed += u64::from(status == GroupStatus::Firing);
+            // One that is empty before it was told of is told of twice: as it was, and that it is over.
+            while let Some(status) = group.status(now) {
                 notices.push(group.notice(status, now));
                 group.tell(now);
+                match status {
+                    GroupStatus::Firing => self.formed += 1,
+                    GroupStatus::Resolved => {
+                        self.resolved += 1;
+                        return false;
+                    }
+                    GroupStatus::Growing | GroupStatus::Shrinking => {}
+                }
             }
-            let empty = group.members.is_empty();
-            self.resolved += u64::from(empty);
-            !empty
+            true
         });
         notices
     }
 
     /// When a group whose size has changed is next to be told of.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let told = |group: &Group| group.told.filter(|told| told.members != group.members.len());
-        self.groups.values().filter_map(told).map(|told| told.next).min()
+        self.groups.values().filter_map(Group::next_deadline).min()
     }
 }
 
@@ -238,9 +245,19 @@ impl Group {
         Some((change / over.as_secs_f64() * 60.0 * 10.0).round() / 10.0)
     }
 
+    fn next_deadline(&self) -> Option<Instant> {
+        match self.told {
+            None => Some(self.formed.after(SETTLE)),
+            Some(told) => (told.members != self.members.len()).then_some(told.next),
+        }
+    }
+
     fn status(&self, now: Instant) -> Option<GroupStatus> {
-        let Some(told) = self.told else { return Some(GroupStatus::Firing) };
         let members = self.members.len();
+        let Some(told) = self.told else {
+            let settled = members == 0 || now >= self.formed.after(SETTLE);
+            return settled.then_some(GroupStatus::Firing);
+        };
         if members == 0 {
             return Some(GroupStatus::Resolved);
         }
@@ -271,10 +288,10 @@ impl Group {
             confidence: self.confidence,
             state: self.state,
             blame: self.blame.clone(),
-            members: self.members.len(),
+            members: if status == GroupStatus::Firing { self.peak } else { self.members.len() },
             peak: self.peak,
             oldest: now.since(oldest),
-            exact: by_age.iter().all(|alert| alert.stay.is_exact()),
+            exact: by_age.iter().all(|alert| alert.stay.exact),
             growth_per_min: self.growth_per_min(now),
             examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
@@ -296,9 +313,4 @@ fn peers<'a>(members: impl Iterator<Item = &'a Alert>) -> Vec<(Peer, usize)> {
     peers.sort_by_key(|&(peer, count)| (core::cmp::Reverse(count), peer));
     peers.truncate(EXAMPLES);
     peers
-}
-
-/// The process a group is about, if somebody is to blame.
-pub fn culprit(notice: &GroupNotice) -> Option<&Arc<Process>> {
-    notice.blame.as_ref().map(|blame| &blame.process)
 }

@@ -7,7 +7,7 @@ use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
 use super::time::Instant;
 
 /// Names a stay that is going on. A slot is used again, a serial number is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StayId {
     pub(super) slot: u32,
     pub(super) serial: u64,
@@ -34,6 +34,8 @@ pub struct Stay {
     pub since: Instant,
     /// The earliest moment at which it can have; the same as `since` where that is exact.
     pub since_earliest: Instant,
+    /// Whether its beginning was seen.
+    pub exact: bool,
     /// What the kernel said at that moment; `None` for a socket that was there first.
     pub circumstances: Option<Circumstances>,
     /// How far both directions had come when we last looked.
@@ -43,7 +45,7 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// How long it has lasted: exactly if [`Self::is_exact`], else at least.
+    /// How long it has lasted: exactly if [`Self::exact`], else at least.
     pub fn age(&self, now: Instant) -> Duration {
         now.since(self.since)
     }
@@ -51,11 +53,6 @@ impl Stay {
     /// How long it can have lasted at most.
     pub fn age_max(&self, now: Instant) -> Duration {
         now.since(self.since_earliest)
-    }
-
-    /// Whether its beginning was seen.
-    pub fn is_exact(&self) -> bool {
-        self.since == self.since_earliest
     }
 }
 

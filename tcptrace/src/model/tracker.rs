@@ -24,6 +24,9 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
+    /// With these nothing falls due.
+    pub const NEVER: Self = Self { close_wait: Duration::MAX, fin_wait2: Duration::MAX };
+
     /// The one of `state`.
     pub const fn of(&self, state: HalfClosed) -> Duration {
         match state {
@@ -48,6 +51,8 @@ pub struct Observed {
     pub state: HalfClosed,
     /// FIN_WAIT2 without a program's socket.
     pub orphan: bool,
+    /// Only a timed stand-in is left of it, which makes no transitions.
+    pub minisocket: bool,
     /// It has been in this state at least so long.
     pub age_min: Duration,
     /// And at most so long; `None`: no bound but boot.
@@ -182,6 +187,7 @@ impl Tracker {
                         && (event.old == event.new || event.circumstances.dead),
                     since,
                     since_earliest: continued.map_or(since, |stay| stay.since_earliest),
+                    exact: seen,
                     circumstances: Some(event.circumstances),
                     progress: Some(event.progress),
                     progress_at: event.at,
@@ -235,6 +241,7 @@ impl Tracker {
                 since_earliest: socket
                     .age_max
                     .map_or(Instant::default(), |age| now.before(age).min(since)),
+                exact: false,
                 circumstances: None,
                 progress: socket.progress,
                 progress_at: now,

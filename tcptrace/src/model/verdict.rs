@@ -282,9 +282,8 @@ fn blame(verdict: Verdict, evidence: &Evidence) -> Option<Blame> {
         }
         Verdict::PeerNotClosing => {
             let peer = evidence.peer_holders.as_deref().unwrap_or_default();
-            name(peer, "it holds the other end and does not close it").or_else(|| {
-                name(holders, "it holds this end; the peer, on another host, has not closed")
-            })
+            name(peer, "it does not close its end, though the other end is done sending and waits")
+                .or_else(|| name(holders, "it is done sending and waits; the peer has not closed"))
         }
         _ => name(holders, "it holds the socket"),
     }

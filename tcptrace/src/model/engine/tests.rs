@@ -88,6 +88,9 @@ fn stuck() -> (Engine, Outputs) {
     assert_eq!(asked.len(), 100, "one look for all that are due");
     let found = asked.iter().map(|stay| (stay.id, evidence(70, stay))).collect();
     engine.handle(at(70), Input::Evidence(Some(found)));
+    let settled = at(70).after(Duration::from_millis(100));
+    assert_eq!(engine.next_deadline(), Some(settled));
+    engine.handle(settled, Input::Tick);
     let told = outputs(&mut engine);
     (engine, told)
 }
@@ -99,7 +102,7 @@ fn a_leak_is_one_group_and_an_alert_a_stay() {
     assert_eq!(told.groups.len(), 1);
     let group = &told.groups[0];
     assert_eq!((group.status, group.members), (GroupStatus::Firing, 100));
-    assert_eq!(group.oldest, Duration::from_secs(60));
+    assert_eq!(group.oldest, Duration::from_millis(60_100));
     assert!(told.alerts.iter().all(|alert| alert.group == group.id));
     engine.handle(at(1000), Input::Tick);
     let later = outputs(&mut engine);
@@ -122,6 +125,25 @@ fn each_is_resolved_once_and_the_group_when_it_is_empty() {
     assert_eq!(told.groups[0].status, GroupStatus::Resolved);
     assert_eq!(told.groups[0].ended, [(EndedBy::ProcessExit, 100)]);
     assert_eq!(engine.told(), (100, 1, 1));
+}
+
+#[test]
+fn a_group_that_is_over_before_it_was_told_of_is_told_all_the_same() {
+    let mut engine = engine();
+    let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
+    engine.handle(begun.at, Input::Transition(&begun));
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    let found = vec![(asked[0].id, evidence(70, &asked[0]))];
+    engine.handle(at(70), Input::Evidence(Some(found)));
+    let over = event(70, 1, TcpState::CloseWait, TcpState::LastAck);
+    engine.handle(over.at, Input::Transition(&over));
+    engine.handle(at(70), Input::Tick);
+    let told = outputs(&mut engine);
+    assert_eq!(told.alerts.len(), 2);
+    let statuses: Vec<_> = told.groups.iter().map(|group| (group.status, group.members)).collect();
+    assert_eq!(statuses, [(GroupStatus::Firing, 1), (GroupStatus::Resolved, 0)]);
+    assert_eq!(engine.told(), (1, 1, 1));
 }
 
 #[test]
@@ -171,7 +193,7 @@ fn a_growing_group_is_told_of_ever_more_rarely() {
         told.extend(out.groups.into_iter().map(|group| (second, group)));
     }
     let times: Vec<_> = told.iter().map(|(second, _)| *second).collect();
-    assert_eq!(times, [80, 100, 140, 220, 380, 680, 980]);
+    assert_eq!(times, [81, 101, 141, 221, 381, 681, 981]);
     assert!(told.iter().all(|(_, group)| group.status == GroupStatus::Growing));
     let (_, last) = told.last().unwrap();
     assert_eq!(last.growth_per_min, Some(60.0));

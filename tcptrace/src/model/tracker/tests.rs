@@ -44,7 +44,7 @@ fn a_stay_has_its_exact_age_and_falls_due_at_its_threshold() {
     assert_eq!(tracker.pop_due(seconds(79)), None);
     let stay = tracker.pop_due(seconds(80)).unwrap();
     assert_eq!(stay.age(seconds(80)), Duration::from_secs(60));
-    assert!(stay.is_exact());
+    assert!(stay.exact);
     assert_eq!(tracker.pop_due(seconds(1000)), None, "due once");
 
     let ended = tracker.apply(&event(95, 5, CloseWait, LastAck)).ended.unwrap();
@@ -98,6 +98,7 @@ fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
         endpoints: like.endpoints,
         state: HalfClosed::CloseWait,
         orphan: false,
+        minisocket: false,
         age_min: Duration::from_secs(age_min),
         age_max: age_max.map(Duration::from_secs),
         progress: None,
@@ -115,7 +116,7 @@ fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
     assert_eq!(tracker.tracked(), 1);
     let stay = tracker.stays().next().unwrap();
     assert_eq!(stay.key.cookie(), Some(5));
-    assert!(!stay.is_exact());
+    assert!(!stay.exact);
     assert_eq!(stay.age(seconds(100)), Duration::from_secs(30));
     assert_eq!(stay.age_max(seconds(100)), Duration::from_secs(45));
     assert_eq!(tracker.next_deadline(), Some(seconds(130)));

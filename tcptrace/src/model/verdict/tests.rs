@@ -29,6 +29,7 @@ fn case(state: HalfClosed) -> (Stay, Evidence) {
         orphan: false,
         since: at(100),
         since_earliest: at(100),
+        exact: true,
         circumstances: Some(Circumstances {
             shutdown: 1,
             has_socket: true,

@@ -1,0 +1,243 @@
+//! The command line, parsed purely: nothing here looks at the system. What flags mean is in
+//! [`crate::command`].
+
+mod values;
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::model::verdict::Verdict;
+
+/// Who left these sockets in CLOSE_WAIT and FIN_WAIT_2, since when, and why
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tcptrace", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// For people, or one JSON object a line
+    #[arg(short, long, value_enum, global = true, env = "TCPTRACE_OUTPUT", default_value = "text")]
+    pub output: OutputFormat,
+    /// When to colour [NO_COLOR and CLICOLOR_FORCE count as well]
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Configuration file
+    #[arg(long, global = true, env = "TCPTRACE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "clap would print them")]
+pub enum OutputFormat {
+    Text,
+    Json,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Follow all sockets, tell of each that is stuck, and when it no longer is
+    Watch(Box<WatchArgs>),
+    /// Show every half-closed socket there is now: age, verdict, holders
+    Ls(LsArgs),
+    /// Show every transition as it happens
+    Events(EventsArgs),
+}
+
+/// Flags of `watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// How long a socket may stay in CLOSE_WAIT
+    #[arg(long, value_name = "DUR", default_value = "60s", env = "TCPTRACE_CLOSE_WAIT")]
+    #[arg(value_parser = values::duration)]
+    pub close_wait: Duration,
+    /// How long a socket may stay in FIN_WAIT_2
+    #[arg(long, value_name = "DUR", default_value = "120s", env = "TCPTRACE_FIN_WAIT_2")]
+    #[arg(value_parser = values::duration)]
+    pub fin_wait_2: Duration,
+    /// How long a descriptor may stay open after its TCP has ended [default: 60s]
+    #[arg(long, value_name = "DUR", env = "TCPTRACE_CLOSED", value_parser = values::duration)]
+    pub closed: Option<Duration>,
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "DUR", value_parser = values::duration)]
+    pub stop_after: Option<Duration>,
+    /// Keep the record in this directory
+    #[arg(long, value_name = "DIR", env = "TCPTRACE_RECORD", conflicts_with = "no_record")]
+    pub record: Option<PathBuf>,
+    /// Keep no record
+    #[arg(long)]
+    pub no_record: bool,
+    /// Write the kernel's raw records to this file
+    #[arg(long, value_name = "FILE")]
+    pub record_raw: Option<PathBuf>,
+    /// Which kernel programs to use
+    #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_PROBE")]
+    pub probe: ProbeChoice,
+    /// Whose stacks to take [default: auto]
+    #[arg(long, value_enum, env = "TCPTRACE_STACKS")]
+    pub stacks: Option<StacksChoice>,
+    /// In text, tell of every socket rather than of groups
+    #[arg(long)]
+    pub each: bool,
+    /// Serve metrics on this address
+    #[arg(long, value_name = "ADDR", env = "TCPTRACE_LISTEN")]
+    pub listen: Option<String>,
+    /// Bytes of the buffer between kernel and user space: a power of two, 4096 or more
+    #[arg(long, value_name = "BYTES", default_value_t = crate::sys::probe::RING_BYTES)]
+    #[arg(value_parser = values::ring_bytes, hide_short_help = true)]
+    pub ring_size: u32,
+    /// How many sockets to track at most
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, hide_short_help = true)]
+    pub max_sockets: usize,
+    /// What to tell of.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Which kernel programs to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProbeChoice {
+    /// The best this kernel allows
+    Auto,
+    /// The BTF tracepoint
+    Btf,
+    /// The classic tracepoint
+    Tracepoint,
+}
+
+/// Whose stacks to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StacksChoice {
+    /// Where they say something, within a budget
+    Auto,
+    /// Of accepted sockets too
+    All,
+    /// None
+    Off,
+}
+
+/// Flags of `ls`.
+#[derive(Clone, Debug, Args)]
+pub struct LsArgs {
+    /// Only sockets that have been half-closed at least so long
+    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    pub min_age: Option<Duration>,
+    /// What to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Flags of `events`.
+#[derive(Clone, Debug, Args)]
+pub struct EventsArgs {
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "DUR", value_parser = values::duration)]
+    pub stop_after: Option<Duration>,
+    /// Stop after so many transitions
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// What to show.
+    #[command(flatten)]
+    pub filter: SocketFilterArgs,
+}
+
+/// Filters on the socket alone. Each may be given several times; one of them must hold.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Filters (of one kind, one must hold; of several, all)")]
+pub struct SocketFilterArgs {
+    /// Local or remote port
+    #[arg(long, value_name = "PORT", env = "TCPTRACE_PORT", value_delimiter = ',')]
+    pub port: Vec<u16>,
+    /// Local or remote address or network
+    #[arg(long, value_name = "CIDR", env = "TCPTRACE_ADDR", value_delimiter = ',')]
+    #[arg(value_parser = values::network)]
+    pub addr: Vec<IpNet>,
+    /// Network namespace: its inode number, a name as of `ip netns`, or a path
+    #[arg(long, value_name = "NETNS", env = "TCPTRACE_NETNS", value_delimiter = ',')]
+    pub netns: Vec<String>,
+}
+
+/// All filters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// Filters on the socket alone.
+    #[command(flatten)]
+    pub socket: SocketFilterArgs,
+    /// Process that holds the socket
+    #[arg(long, value_name = "PID", env = "TCPTRACE_PID", value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Name of a process that holds the socket
+    #[arg(long, value_name = "NAME", env = "TCPTRACE_COMM")]
+    pub comm: Vec<String>,
+    /// Cgroup of a process that holds the socket: a path with all below it, a unit or a container
+    #[arg(long, value_name = "CGROUP", env = "TCPTRACE_CGROUP")]
+    pub cgroup: Vec<String>,
+    /// Verdict
+    #[arg(long, value_name = "VERDICT", env = "TCPTRACE_VERDICT", value_delimiter = ',')]
+    #[arg(value_parser = values::VerdictParser)]
+    pub verdict: Vec<Verdict>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn watch_takes_every_flag_of_the_interface() {
+        let line = "tcptrace watch --close-wait 90s --fin-wait-2 2h30m --closed 5s --for 1m \
+            --record /tmp/x --record-raw /tmp/y --probe tracepoint --stacks all --each \
+            --listen 127.0.0.1:9 --pid 1 --pid 2 --comm java --port 80 --port 443 \
+            --addr 10.0.0.0/8 --addr ::1 --netns 4026531840 --cgroup /system.slice \
+            --verdict eof_unread --verdict drained -o json --color never -v --config /dev/null";
+        let Command::Watch(watch) = parse(line).unwrap().command else { panic!("not watch") };
+        assert_eq!(watch.close_wait, Duration::from_secs(90));
+        assert_eq!(watch.fin_wait_2, Duration::from_secs(9000));
+        assert_eq!(watch.filter.pid, [1, 2]);
+        assert_eq!(watch.filter.socket.addr[1], "::1/128".parse().unwrap());
+        assert_eq!(watch.filter.verdict, [Verdict::EofUnread, Verdict::Drained]);
+        assert!(parse("tcptrace watch --no-record").is_ok());
+        assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
+        assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, expect) in [
+            ("tcptrace watch --close-wait soon", "like 90s or 2h30m"),
+            ("tcptrace watch --close-wait=-5s", "like 90s or 2h30m"),
+            ("tcptrace watch --verdict sleepy", "[possible values: kernel, not_accepted"),
+            ("tcptrace watch --addr 10.0.0.0/40", "an address or a network"),
+            ("tcptrace watch --ring-size 5000", "a power of two"),
+            ("tcptrace events --pid 5", "unexpected argument '--pid'"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(expect), "{line}: {error}");
+        }
+    }
+}

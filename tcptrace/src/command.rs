@@ -1,0 +1,82 @@
+//! The subcommands: wiring, no decisions.
+
+mod events;
+mod filters;
+mod ls;
+mod output;
+mod session;
+mod watch;
+
+use std::io;
+
+use anyhow::Result;
+use clap::ColorChoice;
+use jiff::tz::TimeZone;
+
+use crate::cli::{Cli, Command, Common, OutputFormat};
+use crate::model::time::Anchor;
+use crate::report::json;
+use crate::report::text::Look;
+use crate::sys::clock;
+use crate::sys::host::Host;
+
+/// Does what was asked.
+///
+/// # Errors
+/// If it cannot be done.
+pub fn run(cli: Cli) -> Result<()> {
+    let style = Style::new(&cli.common)?;
+    if let Some(config) = &cli.common.config {
+        not_built(&format!("--config {}", config.display()));
+    }
+    match cli.command {
+        Command::Watch(args) => watch::run(&args, &style),
+        Command::Ls(args) => ls::run(&args, &style),
+        Command::Events(args) => events::run(&args, &style),
+    }
+}
+
+/// How this run prints.
+struct Style {
+    format: OutputFormat,
+    color: bool,
+    zone: TimeZone,
+    host: Host,
+}
+
+impl Style {
+    fn new(common: &Common) -> Result<Self> {
+        let color = match common.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+            }
+        };
+        Ok(Self { format: common.output, color, zone: TimeZone::system(), host: Host::read()? })
+    }
+
+    fn look(&self, anchor: Anchor) -> Look {
+        Look { color: self.color, zone: self.zone.clone(), anchor }
+    }
+
+    fn context(&self, anchor: Anchor) -> json::Context<'_> {
+        json::Context { host: &self.host.name, boot_id: &self.host.boot_id, anchor }
+    }
+
+    /// Both clocks now, for a batch of lines.
+    fn anchor() -> Anchor {
+        clock::anchor()
+    }
+}
+
+/// Says that a flag is understood and has no effect in this version.
+fn not_built(flag: &str) {
+    notice(&format!("{flag} has no effect yet in this version"));
+}
+
+/// Tells the user something on stderr, whatever the log level.
+#[expect(clippy::print_stderr, reason = "the one place that prints notices")]
+fn notice(text: &str) {
+    eprintln!("{text}");
+}

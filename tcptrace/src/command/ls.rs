@@ -1,0 +1,116 @@
+//! `tcptrace ls`: every half-closed socket now, once.
+
+use core::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::output::Output;
+use super::session::runtime;
+use super::{Style, filters, notice};
+use crate::cli::{LsArgs, OutputFormat};
+use crate::model::alert::alert_id;
+use crate::model::evidence::Evidence;
+use crate::model::filter::Filter;
+use crate::model::stay::Stay;
+use crate::model::time::Instant;
+use crate::model::tracker::{Thresholds, Tracker};
+use crate::model::verdict::{Finding, find};
+use crate::report::text::Row;
+use crate::report::{json, text};
+use crate::sys::clock;
+use crate::sys::evidence::{Reply, Request, Worker};
+use crate::sys::holders::Holders;
+use crate::sys::loader::Kernel;
+
+/// Between the two looks that tell whether bytes move. The kernel's own account would not do: a
+/// reply sent just before the peer closed looks like one sent since.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// Looks once and prints.
+pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
+    let filter = filters::filter(&args.filter)?;
+    let sockets = runtime()?.block_on(look())?;
+    let now = clock::now();
+    let mut shown: Vec<_> = sockets
+        .into_iter()
+        .map(|(stay, evidence)| {
+            let finding = find(&stay, &evidence, BETWEEN_LOOKS);
+            (stay, evidence, finding)
+        })
+        .filter(|(stay, evidence, finding)| admits(&filter, stay, evidence, finding))
+        .filter(|(stay, ..)| args.min_age.is_none_or(|min_age| stay.age(now) >= min_age))
+        .collect();
+    shown.sort_by_key(|(stay, ..)| (stay.since, stay.key));
+    print(&shown, style, now)
+}
+
+async fn look() -> Result<Vec<(Stay, Evidence)>> {
+    // Without the right to load programs /proc and sock_diag still say a lot.
+    let kernel = Kernel::read();
+    let (holders, why) = match kernel {
+        Ok(mut kernel) => Holders::open(Some(&mut kernel)),
+        Err(error) => (Holders::Proc, Some(error)),
+    };
+    if let Some(why) = why {
+        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
+    }
+    let mut worker = Worker::start(holders)?;
+    worker.ask(Request::Snapshot)?;
+    let Reply::Snapshot(snapshot) = worker.reply().await? else {
+        bail!("the evidence thread answered another question");
+    };
+    let (observed, view) = snapshot.context("cannot see which sockets there are")?;
+    if view.closed > 0 {
+        let closed = view.closed;
+        notice(&format!(
+            "{closed} network namespaces cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE allow \
+             it): what no process holds does not show there"
+        ));
+    }
+    let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX);
+    tracker.snapshot_begins();
+    tracker.snapshot_ends(clock::now(), &observed);
+    let stays: Vec<_> = tracker.stays().copied().collect();
+    tokio::time::sleep(BETWEEN_LOOKS).await;
+    worker.ask(Request::Examine(stays))?;
+    let Reply::Evidence(evidence) = worker.reply().await? else {
+        bail!("the evidence thread answered another question");
+    };
+    let evidence = evidence.context("cannot look at the sockets")?;
+    let still_so = |stay: &Stay, evidence: &Evidence| {
+        evidence.state.is_some_and(|state| state == stay.state.state())
+    };
+    Ok(evidence
+        .into_iter()
+        .filter_map(|(id, evidence)| Some((*tracker.get(id)?, evidence)))
+        .filter(|(stay, evidence)| still_so(stay, evidence))
+        .collect())
+}
+
+fn admits(filter: &Filter, stay: &Stay, evidence: &Evidence, finding: &Finding) -> bool {
+    let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
+    let blamed = finding.blame.iter().map(|blame| &*blame.process);
+    filter.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
+}
+
+fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {
+    let mut stdout = Output::start().context("cannot start the output thread")?;
+    match style.format {
+        OutputFormat::Json => {
+            let context = style.context(Style::anchor());
+            for (stay, evidence, finding) in shown {
+                let id = alert_id(&style.host.boot_id, stay);
+                stdout.line_or_wait(|out| {
+                    json::socket(out, context, &id, stay, evidence, finding, now)
+                });
+            }
+        }
+        OutputFormat::Text if shown.is_empty() => notice("no half-closed sockets"),
+        OutputFormat::Text => {
+            let row = |(stay, evidence, finding)| Row { stay, evidence, finding };
+            let rows: Vec<_> = shown.iter().map(|(s, e, f)| row((s, e, f))).collect();
+            stdout.line_or_wait(|out| text::sockets(out, &rows, now));
+        }
+    }
+    stdout.finish().context("cannot write to stdout")
+}

@@ -1,0 +1,59 @@
+//! What `watch` and `events` have in common: an attached probe, and when to stop.
+
+use core::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+/// How often the ring is drained: no event waits longer.
+pub const DRAIN: Duration = Duration::from_millis(50);
+/// How often the kernel is asked what it lost.
+pub const ACCOUNT: Duration = Duration::from_secs(1);
+/// Records taken from the ring before anything else gets its turn.
+pub const BATCH: usize = 1 << 16;
+
+/// One thread is enough for the one loop there is.
+pub fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+}
+
+/// Everything that ends a run from outside.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    deadline: Option<TokioInstant>,
+}
+
+impl Stop {
+    /// Listens for SIGINT and SIGTERM.
+    pub fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            deadline: None,
+        })
+    }
+
+    /// Ends the run after `limit`, from now on.
+    pub fn after(&mut self, limit: Option<Duration>) {
+        self.deadline = limit.and_then(|limit| TokioInstant::now().checked_add(limit));
+    }
+
+    /// Resolves when the run is to end.
+    pub async fn requested(&mut self) {
+        let limit = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => core::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = limit => {}
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `tcptrace watch`: one loop that folds everything that happens into the core, and prints what
+//! comes out.
+
+use core::time::Duration;
+use std::io;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::output::Output as Stdout;
+use super::session::{ACCOUNT, BATCH, DRAIN, Stop, runtime};
+use super::{Style, filters, not_built, notice};
+use crate::cli::{OutputFormat, ProbeChoice, StacksChoice, WatchArgs};
+use crate::model::engine::{Engine, EngineConfig, Input, Output};
+use crate::model::summary::Summary;
+use crate::model::time::Instant;
+use crate::model::tracker::{Observed, Thresholds};
+use crate::report::{json, text};
+use crate::sys::clock;
+use crate::sys::evidence::{Reply, Request, View, Worker};
+use crate::sys::holders::Holders;
+use crate::sys::loader::Kernel;
+use crate::sys::probe::Probe;
+
+/// Follows until it is told to stop.
+pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
+    say_what_is_not_built(args);
+    if args.probe == ProbeChoice::Tracepoint {
+        bail!("the classic tracepoint is not supported yet in this version: use --probe btf");
+    }
+    runtime()?.block_on(follow(args, style))
+}
+
+fn say_what_is_not_built(args: &WatchArgs) {
+    let flags = [
+        ("--closed", args.closed.is_some()),
+        ("--record", args.record.is_some()),
+        ("--record-raw", args.record_raw.is_some()),
+        ("--stacks", args.stacks.is_some_and(|stacks| stacks != StacksChoice::Off)),
+        ("--listen", args.listen.is_some()),
+    ];
+    for (flag, _) in flags.into_iter().filter(|(_, given)| *given) {
+        not_built(flag);
+    }
+}
+
+async fn follow(args: &WatchArgs, style: &Style) -> Result<()> {
+    let mut stop = Stop::new()?;
+    let mut kernel = Kernel::read()?;
+    let mut watch = Watch {
+        engine: Engine::new(EngineConfig {
+            thresholds: Thresholds { close_wait: args.close_wait, fin_wait2: args.fin_wait_2 },
+            filter: filters::filter(&args.filter)?,
+            capacity: args.max_sockets,
+            boot_id: style.host.boot_id.clone(),
+        }),
+        probe: Probe::attach(&mut kernel, args.ring_size)?,
+        worker: Worker::start(open_holders(&mut kernel))?,
+        stdout: Stdout::start().context("cannot start the output thread")?,
+        style,
+        each: args.each,
+    };
+    let began = clock::now();
+    watch.look_around().await?;
+    stop.after(args.stop_after);
+    let stopped = watch.run(&mut stop).await;
+    watch.finish(began)?;
+    stopped
+}
+
+fn open_holders(kernel: &mut Kernel) -> Holders {
+    let (holders, why) = Holders::open(Some(kernel));
+    if let Some(why) = why {
+        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
+    }
+    holders
+}
+
+struct Watch<'a> {
+    engine: Engine,
+    probe: Probe,
+    worker: Worker,
+    stdout: Stdout,
+    style: &'a Style,
+    each: bool,
+}
+
+impl Watch<'_> {
+    /// Takes in what was there first, and says that it is ready.
+    async fn look_around(&mut self) -> Result<()> {
+        self.engine.handle(clock::now(), Input::SnapshotBegins);
+        self.worker.ask(Request::Snapshot)?;
+        let Reply::Snapshot(snapshot) = self.worker.reply().await? else {
+            bail!("the evidence thread answered another question");
+        };
+        let (observed, view) = snapshot.context("cannot see which sockets are there already")?;
+        while self.drain() > 0 {}
+        let followed: Vec<_> = observed.into_iter().filter(|socket| !socket.minisocket).collect();
+        self.engine.handle(clock::now(), Input::Snapshot(&followed));
+        self.say_ready(&followed, view);
+        self.tick();
+        Ok(())
+    }
+
+    fn say_ready(&self, observed: &[Observed], view: View) {
+        let version = concat!("tcptrace ", env!("CARGO_PKG_VERSION"));
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let there = observed.len();
+        let was = if there == 1 { "socket was" } else { "sockets were" };
+        let namespaces = view.namespaces;
+        notice(&format!(
+            "{version} · tp_btf, {} · {namespaces} network namespace{} · {there} half-closed {was} \
+             there first",
+            self.worker.holders(),
+            plural(namespaces),
+        ));
+        if view.closed > 0 {
+            let closed = view.closed;
+            notice(&format!(
+                "{closed} network namespace{} cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE \
+                 allow it): connections never accepted do not show there",
+                plural(closed),
+            ));
+        }
+        notice("ready");
+    }
+
+    async fn run(&mut self, stop: &mut Stop) -> Result<()> {
+        let mut account = tokio::time::interval(ACCOUNT);
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(()),
+                kind = self.stdout.closed() => return match kind {
+                    io::ErrorKind::BrokenPipe => Ok(()),
+                    kind => Err(io::Error::from(kind)).context("cannot write to stdout"),
+                },
+                reply = self.worker.reply() => self.take(reply?),
+                result = self.probe.high_water() => {
+                    result?;
+                    self.drain();
+                }
+                _ = account.tick() => self.probe.log(),
+                () = tokio::time::sleep(pause) => {
+                    self.drain();
+                }
+            }
+            self.tick();
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn pause(&self) -> Duration {
+        let deadline = self.engine.next_deadline();
+        deadline.map_or(DRAIN, |deadline| deadline.since(clock::now()).min(DRAIN))
+    }
+
+    fn drain(&mut self) -> usize {
+        let Self { probe, engine, .. } = self;
+        probe.drain(BATCH, |event| engine.handle(event.at, Input::Transition(event)))
+    }
+
+    /// Everything that happened before the look ended is in the ring: it comes first, so that
+    /// nothing is told of a socket that is gone.
+    fn take(&mut self, reply: Reply) {
+        while self.drain() > 0 {}
+        match reply {
+            Reply::Evidence(evidence) => {
+                if let Err(error) = &evidence {
+                    notice(&format!("cannot look at what is stuck, trying again: {error:#}"));
+                }
+                self.engine.handle(clock::now(), Input::Evidence(evidence.ok()));
+            }
+            Reply::Snapshot(_) => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        self.engine.handle(clock::now(), Input::Tick);
+        let anchor = Style::anchor();
+        while let Some(output) = self.engine.poll() {
+            let Self { stdout, style, each, worker, .. } = self;
+            match (output, style.format) {
+                (Output::Examine(stays), _) => {
+                    // If the thread has ended, the next answer that is waited for says so.
+                    let _ = worker.ask(Request::Examine(stays));
+                }
+                (Output::Alert(alert), OutputFormat::Json) => {
+                    stdout.line(|out| json::alert(out, style.context(anchor), &alert));
+                }
+                (Output::Group(group), OutputFormat::Json) => {
+                    stdout.line(|out| json::group(out, style.context(anchor), &group));
+                }
+                (Output::Alert(alert), OutputFormat::Text) if *each => {
+                    stdout.line(|out| text::alert(out, &style.look(anchor), &alert));
+                }
+                (Output::Group(group), OutputFormat::Text) if !*each => {
+                    stdout.line(|out| text::group(out, &style.look(anchor), &group));
+                }
+                (Output::Alert(_) | Output::Group(_), OutputFormat::Text) => {}
+            }
+        }
+        self.stdout.flush();
+    }
+
+    fn finish(mut self, began: Instant) -> Result<()> {
+        while self.drain() > 0 {}
+        self.tick();
+        self.probe.log();
+        let now = clock::now();
+        let (alerts, groups, groups_resolved) = self.engine.told();
+        let summary = Summary {
+            elapsed: now.since(began),
+            counts: self.engine.counts(),
+            lost: self.probe.lost()?,
+            undecodable: self.probe.undecodable(),
+            unwritten: self.stdout.unwritten(),
+            alerts,
+            groups,
+            groups_resolved,
+            tracked: self.engine.tracked(),
+        };
+        let Self { mut stdout, style, .. } = self;
+        match style.format {
+            OutputFormat::Json => {
+                let context = style.context(Style::anchor());
+                stdout.line(|out| json::summary(out, context, &summary, now));
+            }
+            OutputFormat::Text => notice(&text::summary(&summary)),
+        }
+        stdout.finish().context("cannot write to stdout")
+    }
+}

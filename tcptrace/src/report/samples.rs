@@ -1,0 +1,105 @@
+//! What the tests of all formats print.
+
+use core::time::Duration;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::alert::Alert;
+use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::group::{GroupNotice, GroupStatus, Peer};
+use crate::model::process::tests::process;
+use crate::model::process::{Holder, Process};
+use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::stay::{Stay, StayId};
+use crate::model::time::{Anchor, Instant};
+use crate::model::verdict::{Confidence, Verdict, find};
+
+pub fn now() -> Instant {
+    Instant::from_nanos(1_000_000_000_000)
+}
+
+pub fn anchor() -> Anchor {
+    let wall = "2026-03-01T12:03:31.000000042Z".parse().unwrap();
+    Anchor { monotonic: now(), wall }
+}
+
+fn java() -> Process {
+    Process {
+        comm: "java".into(),
+        unit: Some("orders.service".into()),
+        start: Some(Timestamp::UNIX_EPOCH),
+        ..process(4711, 1, 10)
+    }
+}
+
+pub fn alert() -> Alert {
+    let since = now().before(Duration::from_secs(130));
+    let stay = Stay {
+        id: StayId::default(),
+        key: SocketKey::new(1 << 60, 0),
+        skaddr: 0xffff_8880_0000_0000,
+        netns: NetNs(4_026_531_840),
+        endpoints: Endpoints {
+            local: "10.0.3.1:41000".parse().unwrap(),
+            remote: "10.0.3.7:443".parse().unwrap(),
+        },
+        state: HalfClosed::CloseWait,
+        orphan: false,
+        since,
+        since_earliest: since,
+        exact: true,
+        circumstances: None,
+        progress: None,
+        progress_at: since,
+    };
+    let evidence = Evidence {
+        looked_at: now(),
+        state: Some(TcpState::CloseWait),
+        holders: Some(vec![Holder { process: Arc::new(java()), fds: vec![9, 12] }]),
+        inode: Some(12_345),
+        recv_queue: Some(1),
+        send_queue: Some(0),
+        last_send: Some(Duration::from_secs(200)),
+        timer: Timer::Keepalive(Duration::from_secs(7)),
+        peer_holders: Some(vec![]),
+        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+        ..Evidence::default()
+    };
+    let threshold = Duration::from_secs(60);
+    Alert {
+        id: "01234567-1000000000000000-CLOSE_WAIT-41000-443".into(),
+        group: "01234567-4711.10-eof_unread".into(),
+        stay,
+        at: now(),
+        threshold,
+        finding: Rc::new(find(&stay, &evidence, threshold)),
+        evidence: Rc::new(evidence),
+        ended_by: None,
+    }
+}
+
+pub fn group() -> GroupNotice {
+    let alert = alert();
+    GroupNotice {
+        id: alert.group,
+        at: now(),
+        status: GroupStatus::Firing,
+        verdict: Verdict::EofUnread,
+        confidence: Confidence::Low,
+        state: HalfClosed::CloseWait,
+        blame: alert.finding.blame.clone(),
+        members: 214,
+        peak: 214,
+        oldest: Duration::from_secs(130),
+        exact: true,
+        growth_per_min: None,
+        examples: vec![alert.id],
+        peers: vec![
+            (Peer { ip: "10.0.3.7".parse().unwrap(), port: Some(443) }, 198),
+            (Peer { ip: "10.0.3.9".parse().unwrap(), port: None }, 16),
+        ],
+        ended: vec![],
+    }
+}

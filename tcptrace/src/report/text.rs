@@ -1,0 +1,414 @@
+//! Text for people.
+
+use core::fmt::{self, Display};
+use core::time::Duration;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use jiff::tz::TimeZone;
+
+use super::escape::Escaped;
+use crate::model::alert::Alert;
+use crate::model::event::Transition;
+use crate::model::evidence::Evidence;
+use crate::model::group::{GroupNotice, GroupStatus, Peer};
+use crate::model::process::{Holder, Process};
+use crate::model::stay::{EndedBy, Stay};
+use crate::model::summary::Summary;
+use crate::model::time::{Anchor, Instant};
+use crate::model::verdict::{Blame, Confidence, Finding, Verdict};
+
+/// How text is to look, and how to tell the time.
+#[derive(Clone)]
+pub struct Look {
+    /// Whether to colour.
+    pub color: bool,
+    /// The zone in which times are shown.
+    pub zone: TimeZone,
+    /// Ties the monotonic clock to the wall clock.
+    pub anchor: Anchor,
+}
+
+impl Look {
+    fn paint<T: Display>(&self, style: Style, text: T) -> Painted<T> {
+        Painted { style: self.color.then_some(style), text }
+    }
+
+    fn time(&self, at: Instant) -> impl Display {
+        self.anchor.wall_at(at).to_zoned(self.zone.clone()).strftime("%H:%M:%S")
+    }
+
+    fn precise_time(&self, at: Instant) -> impl Display {
+        self.anchor.wall_at(at).to_zoned(self.zone.clone()).strftime("%H:%M:%S.%6f")
+    }
+}
+
+struct Painted<T> {
+    style: Option<Style>,
+    text: T,
+}
+
+impl<T: Display> Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.style {
+            Some(style) => write!(f, "{style}{}{style:#}", self.text),
+            None => self.text.fmt(f),
+        }
+    }
+}
+
+const STUCK: Style = AnsiColor::Red.on_default().bold();
+const FREED: Style = AnsiColor::Green.on_default().bold();
+const LABEL: Style = AnsiColor::Cyan.on_default();
+
+/// Tells of a group.
+///
+/// # Errors
+/// Those of `out`.
+pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
+    let time = look.time(notice.at);
+    let who = culprit(notice.blame.as_ref(), notice.verdict);
+    if notice.status == GroupStatus::Resolved {
+        let word = look.paint(FREED, "FREED");
+        let count = Count(notice.peak);
+        let ended = Ended(&notice.ended);
+        return writeln!(out, "{time}  {word}  {who}: all {count} closed{ended}");
+    }
+    let word = look.paint(STUCK, "STUCK");
+    let (count, oldest) = (Count(notice.members), Age(notice.oldest));
+    let least = if notice.exact { "" } else { "at least " };
+    let growth = Growth(notice.growth_per_min);
+    let noun = if notice.members == 1 { "connection" } else { "connections" };
+    let verb = match (notice.status, &notice.blame) {
+        (GroupStatus::Growing, _) => "now has",
+        (GroupStatus::Shrinking, _) => "still has",
+        (_, Some(_)) => "has left",
+        (_, None) => "there are",
+    };
+    let state = notice.state;
+    writeln!(
+        out,
+        "{time}  {word}  {who} {verb} {count} {noun} in {state}, oldest {least}{oldest}{growth}"
+    )?;
+    if notice.status != GroupStatus::Firing {
+        return Ok(());
+    }
+    reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
+    if !notice.peers.is_empty() {
+        detail(out, look, "peers", Peers(&notice.peers))?;
+    }
+    detail(out, look, "do", notice.verdict.remedy())
+}
+
+/// Tells of one socket, for `--each`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()> {
+    let time = look.time(alert.at);
+    let who = culprit(alert.finding.blame.as_ref(), alert.finding.verdict);
+    let ends = Ends(&alert.stay);
+    let age = Age(alert.stay.age(alert.at));
+    let state = alert.stay.state;
+    if let Some(by) = alert.ended_by {
+        let word = look.paint(FREED, "FREED");
+        let by = ended_words(by);
+        return writeln!(out, "{time}  {word}  {who}: {ends} left {state} after {age} ({by})");
+    }
+    let word = look.paint(STUCK, "STUCK");
+    let least = if alert.stay.exact { "" } else { "at least " };
+    writeln!(out, "{time}  {word}  {who}: {ends} in {state} for {least}{age}")?;
+    let Finding { verdict, confidence, blame } = &*alert.finding;
+    reason(out, look, *verdict, *confidence, blame.as_ref())?;
+    detail(out, look, "do", alert.finding.verdict.remedy())
+}
+
+fn detail(out: &mut impl Write, look: &Look, label: &str, text: impl Display) -> io::Result<()> {
+    let label = look.paint(LABEL, format!("{label:<5}"));
+    writeln!(out, "          {label}  {text}")
+}
+
+/// Why, who else it may be, and how sure that is.
+fn reason(
+    out: &mut impl Write,
+    look: &Look,
+    verdict: Verdict,
+    confidence: Confidence,
+    blame: Option<&Blame>,
+) -> io::Result<()> {
+    // Which end the process has matters more than what became of the socket.
+    let why = match (verdict, blame) {
+        (Verdict::PeerNotClosing, Some(blame)) => blame.why,
+        _ => verdict.why(),
+    };
+    detail(out, look, "why", why)?;
+    if let Some(others @ 1..) = blame.map(|blame| blame.candidates.len()) {
+        let plural = if others == 1 { "process holds" } else { "processes hold" };
+        detail(out, look, "also", format_args!("{others} other {plural} the same descriptors"))?;
+    }
+    if confidence == Confidence::Low {
+        detail(out, look, "note", "an idle half-close that is meant would look the same")?;
+    }
+    Ok(())
+}
+
+/// Prints one transition.
+///
+/// # Errors
+/// Those of `out`.
+pub fn transition(
+    out: &mut impl Write,
+    look: &Look,
+    event: &Transition,
+    in_state: Option<Duration>,
+) -> io::Result<()> {
+    let time = look.precise_time(event.at);
+    let (old, new) = (event.old.name(), event.new.name());
+    let comm = String::from_utf8_lossy(event.on_cpu.comm());
+    let (local, remote) = (event.endpoints.local, event.endpoints.remote);
+    write!(out, "{time}  {old:>11} → {new:<11}  {local} ↔ {remote}")?;
+    if let Some(in_state) = in_state {
+        write!(out, "  after {}", Age(in_state))?;
+    }
+    writeln!(out, "  (on CPU: {}[{}])", Escaped(&comm), event.on_cpu.pid)
+}
+
+/// One half-closed socket, for a table.
+pub struct Row<'a> {
+    /// The socket.
+    pub stay: &'a Stay,
+    /// What was found out about it.
+    pub evidence: &'a Evidence,
+    /// What that means.
+    pub finding: &'a Finding,
+}
+
+/// Prints half-closed sockets as they are at `now`, as a table.
+///
+/// # Errors
+/// Those of `out`.
+pub fn sockets(out: &mut impl Write, rows: &[Row<'_>], now: Instant) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["STATE", "AGE", "VERDICT", "LOCAL", "REMOTE", "HOLDERS"]);
+    for Row { stay, evidence, finding } in rows {
+        let least = if stay.exact { "" } else { "≥ " };
+        table.add_row([
+            stay.state.to_string(),
+            format!("{least}{}", Age(stay.age(now))),
+            finding.verdict.name().to_owned(),
+            stay.endpoints.local.to_string(),
+            stay.endpoints.remote.to_string(),
+            Holders(evidence.holders.as_deref(), finding).to_string(),
+        ]);
+    }
+    if let Some(age) = table.column_mut(1) {
+        age.set_cell_alignment(CellAlignment::Right);
+    }
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim())?;
+    }
+    Ok(())
+}
+
+/// The account at the end, on one line.
+pub fn summary(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let lost = summary.lost.ring + summary.lost.recursion;
+    let mut line = format!(
+        "{} · {} transitions, {} lost · {} group{} fired, {} resolved",
+        Age(summary.elapsed),
+        Count(counts.transitions),
+        Count(lost),
+        Count(summary.groups),
+        if summary.groups == 1 { "" } else { "s" },
+        Count(summary.groups_resolved),
+    );
+    let extras = [
+        (summary.lost.ring, "lost in the ring buffer"),
+        (summary.lost.recursion, "lost by recursion"),
+        (counts.gaps, "gaps"),
+        (counts.repaired, "repaired"),
+        (counts.overflow, "not tracked, the table was full"),
+        (summary.undecodable, "records not understood"),
+        (summary.unwritten, "lines left out, the reader was too slow"),
+    ];
+    for (count, what) in extras.into_iter().filter(|&(count, _)| count > 0) {
+        line += &format!(" · {} {what}", Count(count));
+    }
+    line
+}
+
+/// The process blamed, or what stands in its place.
+fn culprit<'a>(blame: Option<&'a Blame>, verdict: Verdict) -> Culprit<'a> {
+    Culprit(blame.map(|blame| &*blame.process), verdict)
+}
+
+struct Culprit<'a>(Option<&'a Process>, Verdict);
+
+impl Display for Culprit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (Some(process), _) => write!(f, "{}", Named(process)),
+            (None, Verdict::Orphan) => f.write_str("closed by their program:"),
+            (None, Verdict::NoFd) => f.write_str("held by no process:"),
+            (None, _) => f.write_str("unattributed:"),
+        }
+    }
+}
+
+struct Named<'a>(&'a Process);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let process = self.0;
+        write!(f, "{}[{}]", Escaped(&process.comm), process.pid)?;
+        if let Some(unit) = &process.unit {
+            write!(f, " {}", Escaped(unit))?;
+        }
+        if let Some(container) = &process.container {
+            write!(f, " container {}", Escaped(container.get(..12).unwrap_or(container)))?;
+        }
+        Ok(())
+    }
+}
+
+struct Holders<'a>(Option<&'a [Holder]>, &'a Finding);
+
+impl Display for Holders<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1.verdict, &self.1.blame) {
+            (None, ..) => f.write_str("cannot be seen"),
+            (Some([]), Verdict::NotAccepted, Some(blame)) => {
+                write!(f, "none; listener: {}", Named(&blame.process))
+            }
+            (Some([]), ..) => f.write_str("none"),
+            (Some(holders), ..) => {
+                for (i, holder) in holders.iter().enumerate() {
+                    let separator = if i == 0 { "" } else { ", " };
+                    write!(f, "{separator}{} fd {}", Named(&holder.process), Fds(&holder.fds))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Fds<'a>(&'a [u32]);
+
+impl Display for Fds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fd) in self.0.iter().enumerate() {
+            write!(f, "{}{fd}", if i == 0 { "" } else { "+" })?;
+        }
+        Ok(())
+    }
+}
+
+struct Ends<'a>(&'a Stay);
+
+impl Display for Ends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ↔ {}", self.0.endpoints.local, self.0.endpoints.remote)
+    }
+}
+
+struct Peers<'a>(&'a [(Peer, usize)]);
+
+impl Display for Peers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (peer, count)) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            match peer.port {
+                Some(port) => write!(f, "{}", std::net::SocketAddr::new(peer.ip, port))?,
+                None => write!(f, "{}", peer.ip)?,
+            }
+            write!(f, " ({})", Count(*count))?;
+        }
+        Ok(())
+    }
+}
+
+struct Ended<'a>(&'a [(EndedBy, usize)]);
+
+impl Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            [(by, _)] => write!(f, " ({})", ended_words(*by)),
+            several => {
+                for (i, (by, count)) in several.iter().enumerate() {
+                    let separator = if i == 0 { " (" } else { ", " };
+                    write!(f, "{separator}{} {}", Count(*count), ended_words(*by))?;
+                }
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+const fn ended_words(by: EndedBy) -> &'static str {
+    match by {
+        EndedBy::Closed => "closed",
+        EndedBy::ClosedWithReset => "closed with a reset",
+        EndedBy::PeerClosed => "the peer closed",
+        EndedBy::ResetByPeer => "reset by the peer",
+        EndedBy::TimedOut => "timed out",
+        EndedBy::ProcessExit => "process exited",
+        EndedBy::Killed => "ended from outside",
+        EndedBy::ListenerClosed => "the listener was closed",
+        EndedBy::Expired => "the kernel's timer ran out",
+        EndedBy::Unknown => "how is not known",
+    }
+}
+
+struct Growth(Option<f64>);
+
+impl Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(per_min) if per_min.abs() >= 0.5 => write!(f, ", {per_min:+.0}/min"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A count with its thousands set apart.
+struct Count<T>(T);
+
+impl<T: Copy + TryInto<u64>> Display for Count<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number: u64 = self.0.try_into().unwrap_or(u64::MAX);
+        let digits = number.to_string();
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration in its two largest units.
+pub struct Age(pub Duration);
+
+impl Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let text = match seconds {
+            0 if self.0.as_millis() == 0 => format!("{} µs", self.0.as_micros()),
+            0 => format!("{} ms", self.0.as_millis()),
+            1..=9 => format!("{:.1} s", (self.0.as_millis() / 100) as f64 / 10.0),
+            10..=59 => format!("{seconds} s"),
+            60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+            3600..=86_399 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+            _ => format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24),
+        };
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

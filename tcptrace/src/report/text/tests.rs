@@ -1,0 +1,141 @@
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::event::{Circumstances, OnCpu, Progress};
+use crate::model::evidence::Sources;
+use crate::model::process::tests::process;
+use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::stay::Ended as EndedStay;
+use crate::model::verdict::find;
+use crate::report::samples;
+
+fn look() -> Look {
+    Look { color: false, zone: TimeZone::UTC, anchor: samples::anchor() }
+}
+
+fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut out = Vec::new();
+    write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_group_fires_grows_and_is_freed() {
+    let mut notice = samples::group();
+    let mut text = print(|out| group(out, &look(), &notice));
+    notice.status = GroupStatus::Growing;
+    notice.members = 2214;
+    notice.growth_per_min = Some(12.3);
+    text += &print(|out| group(out, &look(), &notice));
+    (notice.status, notice.members, notice.peak) = (GroupStatus::Resolved, 0, 2214);
+    notice.ended = vec![(EndedBy::ProcessExit, 2214)];
+    text += &print(|out| group(out, &look(), &notice));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn nobody_is_named_where_nobody_was_seen() {
+    let mut notice = samples::group();
+    notice.blame = None;
+    insta::assert_snapshot!(print(|out| group(out, &look(), &notice)));
+}
+
+#[test]
+fn each_socket_by_itself() {
+    let firing = samples::alert();
+    let ended = EndedStay {
+        stay: firing.stay,
+        at: firing.at.after(Duration::from_secs(5)),
+        by: EndedBy::ClosedWithReset,
+    };
+    let mut text = print(|out| alert(out, &look(), &firing));
+    text += &print(|out| alert(out, &look(), &firing.resolved(&ended)));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn hostile_names_are_shown_and_not_obeyed() {
+    let mut hostile = process(4711, 1, 10);
+    hostile.comm = "ja\x1b]0;va\x07\n".into();
+    hostile.unit = Some("\u{202e}evil.service".into());
+    let mut notice = samples::group();
+    notice.blame.as_mut().unwrap().process = Arc::new(hostile);
+    let text = print(|out| group(out, &look(), &notice));
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(text.contains(r"ja\u{1b}]0;va\u{7}\u{a}[4711] \u{202e}evil.service"), "{text}");
+}
+
+#[test]
+fn colour_is_there_when_asked_for() {
+    let look = Look { color: true, ..look() };
+    let text = print(|out| group(out, &look, &samples::group()));
+    assert!(text.contains("\x1b[1m\x1b[31mSTUCK\x1b[0m"), "{text:?}");
+}
+
+#[test]
+fn a_table_of_sockets() {
+    let firing = samples::alert();
+    let evidence = Evidence { holders: None, sources: Sources::default(), ..Evidence::default() };
+    let stay = Stay { state: HalfClosed::FinWait2, exact: false, orphan: true, ..firing.stay };
+    let finding = find(&stay, &evidence, Duration::from_secs(60));
+    let rows = [
+        Row { stay: &firing.stay, evidence: &firing.evidence, finding: &firing.finding },
+        Row { stay: &stay, evidence: &evidence, finding: &finding },
+    ];
+    insta::assert_snapshot!(print(|out| sockets(out, &rows, firing.at)));
+}
+
+#[test]
+fn one_transition() {
+    let event = Transition {
+        at: samples::now(),
+        key: SocketKey::new(7, 0),
+        skaddr: 1,
+        netns: NetNs(1),
+        endpoints: Endpoints {
+            local: "[::1]:80".parse().unwrap(),
+            remote: "[::1]:4000".parse().unwrap(),
+        },
+        old: TcpState::Established,
+        new: TcpState::CloseWait,
+        circumstances: Circumstances::default(),
+        progress: Progress::default(),
+        on_cpu: OnCpu { pid: 12, tid: 12, comm: *b"swa\x1bpper\0\0\0\0\0\0\0\0" },
+    };
+    let text = print(|out| transition(out, &look(), &event, Some(Duration::from_millis(1234))));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_account_names_every_loss() {
+    let mut account = Summary { elapsed: Duration::from_secs(61), ..Summary::default() };
+    account.counts.transitions = 12_004;
+    (account.groups, account.groups_resolved) = (1, 1);
+    assert_eq!(
+        summary(&account),
+        "1m 01s · 12,004 transitions, 0 lost · 1 group fired, 1 resolved"
+    );
+    (account.lost.ring, account.lost.recursion, account.unwritten) = (1000, 2, 3);
+    assert_eq!(
+        summary(&account),
+        "1m 01s · 12,004 transitions, 1,002 lost · 1 group fired, 1 resolved \
+         · 1,000 lost in the ring buffer · 2 lost by recursion \
+         · 3 lines left out, the reader was too slow"
+    );
+}
+
+#[test]
+fn ages_have_two_units() {
+    for (millis, text) in [
+        (0, "0 µs"),
+        (12, "12 ms"),
+        (1250, "1.2 s"),
+        (59_999, "59 s"),
+        (130_000, "2m 10s"),
+        (3_600_000, "1h 00m"),
+        (200_000_000, "2d 07h"),
+    ] {
+        assert_eq!(Age(Duration::from_millis(millis)).to_string(), text);
+    }
+}

@@ -1,0 +1,14 @@
+//! The only place that touches the operating system, and the only one with `unsafe`.
+
+pub mod btf;
+pub mod cgroup;
+pub mod clock;
+pub mod evidence;
+pub mod holders;
+pub mod host;
+pub mod loader;
+pub mod netns;
+pub mod privileges;
+pub mod probe;
+pub mod process;
+pub mod sockdiag;

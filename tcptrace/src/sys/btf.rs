@@ -1,0 +1,412 @@
+//! Offsets of the running kernel's structure members, from its BTF.
+//!
+//! The kernel programs are compiled once and read structures whose layout differs from kernel to
+//! kernel. A field that is missing, or is not as wide as the program's load, is an error here,
+//! before anything is attached.
+//!
+//! Format: `Documentation/bpf/btf.rst` of the kernel. All of it is bounds-checked.
+
+use bytes::Buf;
+use tcptrace_common::Offsets;
+
+/// Where the kernel keeps its own BTF.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+const MAGIC: u16 = 0xeb9f;
+const KIND_INT: u32 = 1;
+const KIND_ARRAY: u32 = 3;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_VOLATILE: u32 = 9;
+const KIND_CONST: u32 = 10;
+const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC_PROTO: u32 = 13;
+const KIND_VAR: u32 = 14;
+const KIND_DATASEC: u32 = 15;
+const KIND_DECL_TAG: u32 = 17;
+const KIND_TYPE_TAG: u32 = 18;
+const KIND_ENUM64: u32 = 19;
+/// Deeper nesting than any kernel structure has; a cycle in broken BTF ends here.
+const DEEPEST: usize = 32;
+
+/// Why an offset cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BtfError {
+    /// Not BTF, or cut off.
+    #[error("the kernel's BTF is damaged: {0}")]
+    Damaged(&'static str),
+    /// The kernel has no such structure or enumeration.
+    #[error("this kernel has no type `{0}`")]
+    NoType(String),
+    /// The structure has no such member.
+    #[error("this kernel's `{of}` has no member `{member}`")]
+    NoMember {
+        /// The structure.
+        of: String,
+        /// The path that was looked for.
+        member: String,
+    },
+    /// The member has another size than the program reads.
+    #[error("this kernel's `{of}.{member}` has {got} bytes where {want} are read")]
+    Size {
+        /// The structure.
+        of: String,
+        /// The path.
+        member: String,
+        /// Bytes it has.
+        got: u32,
+        /// Bytes the program reads.
+        want: u32,
+    },
+}
+
+type Result<T> = core::result::Result<T, BtfError>;
+
+/// A parsed BTF blob.
+#[derive(Debug)]
+pub struct Btf<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+    /// Where each type begins in `types`; type 0 is void.
+    starts: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Type<'a> {
+    name: u32,
+    kind: u32,
+    /// Whether member offsets carry a bit-field size.
+    flag: bool,
+    /// A size in bytes, or the id of the type it refers to.
+    size_or_type: u32,
+    /// What follows, for this kind.
+    rest: &'a [u8],
+}
+
+#[derive(Clone, Copy)]
+struct Member {
+    name: u32,
+    of_type: u32,
+    bit_offset: u32,
+}
+
+fn take(bytes: &[u8], from: u32, len: u32) -> Result<&[u8]> {
+    let (from, len) = (from as usize, len as usize);
+    bytes.get(from..).and_then(|rest| rest.get(..len)).ok_or(BtfError::Damaged("cut off"))
+}
+
+/// Bytes that follow a type's three words.
+fn rest_len(kind: u32, vlen: u32) -> Option<u32> {
+    Some(match kind {
+        KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+        KIND_ARRAY => 12,
+        KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => vlen * 12,
+        KIND_ENUM | KIND_FUNC_PROTO => vlen * 8,
+        2 | 7..=12 | 16 | KIND_TYPE_TAG => 0,
+        _ => return None,
+    })
+}
+
+impl<'a> Btf<'a> {
+    /// Reads the header and finds where each type begins.
+    ///
+    /// # Errors
+    /// If it is not BTF of this machine's byte order, or a type is cut off or of an unknown kind.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let mut header = take(bytes, 0, 24)?;
+        if header.get_u16_ne() != MAGIC {
+            return Err(BtfError::Damaged("no BTF magic"));
+        }
+        header.advance(2);
+        let header_len = header.get_u32_ne();
+        let section = |offset: u32, len: u32| {
+            let from = header_len.checked_add(offset).ok_or(BtfError::Damaged("cut off"))?;
+            take(bytes, from, len)
+        };
+        let types = section(header.get_u32_ne(), header.get_u32_ne())?;
+        let strings = section(header.get_u32_ne(), header.get_u32_ne())?;
+        let mut starts = vec![0];
+        let mut at = 0;
+        while (at as usize) < types.len() {
+            starts.push(at);
+            let mut head = take(types, at, 12)?;
+            head.advance(4);
+            let info = head.get_u32_ne();
+            let len = rest_len(info >> 24 & 0x1f, info & 0xffff)
+                .ok_or(BtfError::Damaged("a kind of type that this version does not know"))?;
+            at += 12 + len;
+        }
+        Ok(Self { types, strings, starts })
+    }
+
+    fn get(&self, id: u32) -> Result<Type<'a>> {
+        let start = *self.starts.get(id as usize).ok_or(BtfError::Damaged("no such type id"))?;
+        let mut head = take(self.types, start, 12)?;
+        let name = head.get_u32_ne();
+        let info = head.get_u32_ne();
+        let kind = info >> 24 & 0x1f;
+        let len = rest_len(kind, info & 0xffff).ok_or(BtfError::Damaged("unknown kind"))?;
+        Ok(Type {
+            name,
+            kind,
+            flag: info >> 31 == 1,
+            size_or_type: head.get_u32_ne(),
+            rest: take(self.types, start + 12, len)?,
+        })
+    }
+
+    fn is_named(&self, offset: u32, name: &str) -> bool {
+        let rest = self.strings.get(offset as usize..).unwrap_or_default();
+        rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    fn find(&self, kinds: &[u32], name: &str) -> Result<u32> {
+        for id in 1..self.starts.len() as u32 {
+            let found = self.get(id)?;
+            if kinds.contains(&found.kind) && self.is_named(found.name, name) {
+                return Ok(id);
+            }
+        }
+        Err(BtfError::NoType(name.to_owned()))
+    }
+
+    /// Follows typedefs and qualifiers to the type itself.
+    fn resolve(&self, mut id: u32) -> Result<Type<'a>> {
+        for _ in 0..DEEPEST {
+            let found = self.get(id)?;
+            match found.kind {
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = found.size_or_type;
+                }
+                _ => return Ok(found),
+            }
+        }
+        Err(BtfError::Damaged("a chain of types without end"))
+    }
+
+    fn size(&self, id: u32) -> Result<u32> {
+        let mut found = self.resolve(id)?;
+        let mut count = 1u32;
+        while found.kind == KIND_ARRAY {
+            let mut array = found.rest;
+            let element = array.get_u32_ne();
+            array.advance(4);
+            count = count.saturating_mul(array.get_u32_ne());
+            found = self.resolve(element)?;
+        }
+        let pointer = found.kind == 2;
+        let one = if pointer { size_of::<usize>() as u32 } else { found.size_or_type };
+        Ok(count.saturating_mul(one))
+    }
+
+    fn members(&self, of: Type<'a>) -> impl Iterator<Item = Member> + 'a {
+        let structured = matches!(of.kind, KIND_STRUCT | KIND_UNION);
+        let rest = if structured { of.rest } else { &[] };
+        rest.chunks_exact(12).map(move |mut member| {
+            let (name, of_type) = (member.get_u32_ne(), member.get_u32_ne());
+            let offset = member.get_u32_ne();
+            // With the flag set, the top byte is a bit-field's size: not a byte offset then.
+            let bit_offset = if of.flag && offset >> 24 != 0 { u32::MAX } else { offset };
+            Member { name, of_type, bit_offset }
+        })
+    }
+
+    /// Finds `name` in `of` or in its anonymous structures and unions.
+    fn member(&self, of: Type<'a>, name: &str, depth: usize) -> Result<Option<(u32, u32)>> {
+        if depth == DEEPEST {
+            return Err(BtfError::Damaged("structures nested without end"));
+        }
+        for member in self.members(of) {
+            if self.is_named(member.name, name) {
+                let byte = (member.bit_offset % 8 == 0).then_some(member.bit_offset / 8);
+                return Ok(byte.map(|byte| (byte, member.of_type)));
+            }
+            if self.is_named(member.name, "")
+                && let Some((inner, of_type)) =
+                    self.member(self.resolve(member.of_type)?, name, depth + 1)?
+            {
+                return Ok(Some((member.bit_offset / 8 + inner, of_type)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Offset in bytes of the member at `path` (names joined by dots) of structure `of`, which
+    /// must have `want` bytes.
+    ///
+    /// # Errors
+    /// If there is no such structure or member, it is a bit-field or has another size.
+    pub fn offset(&self, of: &str, path: &str, want: u32) -> Result<u32> {
+        let missing = || BtfError::NoMember { of: of.to_owned(), member: path.to_owned() };
+        let mut id = self.find(&[KIND_STRUCT], of)?;
+        let mut offset = 0;
+        for name in path.split('.') {
+            let (inner, of_type) = self.member(self.resolve(id)?, name, 0)?.ok_or_else(missing)?;
+            offset += inner;
+            id = of_type;
+        }
+        let got = self.size(id)?;
+        if got != want {
+            let (of, member) = (of.to_owned(), path.to_owned());
+            return Err(BtfError::Size { of, member, got, want });
+        }
+        Ok(offset)
+    }
+
+    /// The value of `name` in enumeration `of`.
+    ///
+    /// # Errors
+    /// If there is no such enumeration or name.
+    pub fn enumerator(&self, of: &str, name: &str) -> Result<u32> {
+        let found = self.get(self.find(&[KIND_ENUM], of)?)?;
+        let mut values = found.rest.chunks_exact(8).map(|mut v| (v.get_u32_ne(), v.get_u32_ne()));
+        values
+            .find(|&(offset, _)| self.is_named(offset, name))
+            .map(|(_, value)| value)
+            .ok_or_else(|| BtfError::NoMember { of: of.to_owned(), member: name.to_owned() })
+    }
+}
+
+/// All offsets that the kernel programs need.
+///
+/// # Errors
+/// If `bytes` is not BTF or a member is missing or has an unexpected size.
+pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
+    let btf = Btf::parse(bytes)?;
+    let common = |member: &str, size| btf.offset("sock", &format!("__sk_common.{member}"), size);
+    let tcp = |member: &str| btf.offset("tcp_sock", member, 4);
+    Ok(Offsets {
+        skc_family: common("skc_family", 2)?,
+        skc_state: common("skc_state", 1)?,
+        skc_dport: common("skc_dport", 2)?,
+        skc_num: common("skc_num", 2)?,
+        skc_daddr: common("skc_daddr", 4)?,
+        skc_rcv_saddr: common("skc_rcv_saddr", 4)?,
+        skc_v6_daddr: common("skc_v6_daddr", 16)?,
+        skc_v6_rcv_saddr: common("skc_v6_rcv_saddr", 16)?,
+        skc_net: common("skc_net.net", 8)?,
+        skc_flags: common("skc_flags", 8)?,
+        sk_protocol: btf.offset("sock", "sk_protocol", 2)?,
+        sk_shutdown: btf.offset("sock", "sk_shutdown", 1)?,
+        sk_err: btf.offset("sock", "sk_err", 4)?,
+        sk_socket: btf.offset("sock", "sk_socket", 8)?,
+        net_inum: btf.offset("net", "ns.inum", 4)?,
+        socket_file: btf.offset("socket", "file", 8)?,
+        socket_sk: btf.offset("socket", "sk", 8)?,
+        file_inode: btf.offset("file", "f_inode", 8)?,
+        inode_ino: btf.offset("inode", "i_ino", 8)?,
+        inet_sport: btf.offset("tcp_sock", "inet_conn.icsk_inet.inet_sport", 2)?,
+        snd_nxt: tcp("snd_nxt")?,
+        snd_una: tcp("snd_una")?,
+        write_seq: tcp("write_seq")?,
+        rcv_nxt: tcp("rcv_nxt")?,
+        copied_seq: tcp("copied_seq")?,
+        task_flags: btf.offset("task_struct", "flags", 4)?,
+        task_tgid: btf.offset("task_struct", "tgid", 4)?,
+        task_group_leader: btf.offset("task_struct", "group_leader", 8)?,
+        task_start_boottime: btf.offset("task_struct", "start_boottime", 8)?,
+        sock_dead_bit: btf.enumerator("sock_flags", "SOCK_DEAD")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A little BTF: `struct outer { int a; union { struct inner in; }; int bits:3; }`,
+    /// `struct inner { int x; int y; }`, `enum e { ONE = 1 }`.
+    fn blob() -> Vec<u8> {
+        let mut strings = vec![0u8];
+        let mut name = |s: &str| {
+            let at = strings.len() as u32;
+            strings.extend(s.as_bytes());
+            strings.push(0);
+            at
+        };
+        let (int, inner, x, y) = (name("int"), name("inner"), name("x"), name("y"));
+        let (outer, a, inside, bits) = (name("outer"), name("a"), name("in"), name("bits"));
+        let (e, one) = (name("e"), name("ONE"));
+        let words = [
+            // 1: int
+            vec![int, KIND_INT << 24, 4, 32],
+            // 2: struct inner { int x; int y; }
+            vec![inner, KIND_STRUCT << 24 | 2, 8, x, 1, 0, y, 1, 32],
+            // 3: union { struct inner in; }
+            vec![0, KIND_UNION << 24 | 1, 8, inside, 2, 0],
+            // 4: struct outer
+            vec![
+                outer,
+                1 << 31 | KIND_STRUCT << 24 | 3,
+                16,
+                a,
+                1,
+                0,
+                0,
+                3,
+                32,
+                bits,
+                1,
+                3 << 24 | 96,
+            ],
+            // 5: enum e { ONE = 1 }
+            vec![e, KIND_ENUM << 24 | 1, 4, one, 1],
+        ]
+        .concat();
+        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut blob = MAGIC.to_ne_bytes().to_vec();
+        blob.extend([1, 0]);
+        for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+            blob.extend(word.to_ne_bytes());
+        }
+        blob.extend(types);
+        blob.extend(strings);
+        blob
+    }
+
+    #[test]
+    fn members_are_found_through_anonymous_unions() {
+        let blob = blob();
+        let btf = Btf::parse(&blob).unwrap();
+        assert_eq!(btf.offset("outer", "a", 4), Ok(0));
+        assert_eq!(btf.offset("outer", "in.y", 4), Ok(8));
+        assert_eq!(btf.enumerator("e", "ONE"), Ok(1));
+    }
+
+    #[test]
+    fn what_is_not_there_or_of_another_size_is_named() {
+        let blob = blob();
+        let btf = Btf::parse(&blob).unwrap();
+        let error = |result: Result<u32>| result.unwrap_err().to_string();
+        assert_eq!(error(btf.offset("none", "a", 4)), "this kernel has no type `none`");
+        assert_eq!(error(btf.offset("outer", "b", 4)), "this kernel's `outer` has no member `b`");
+        assert_eq!(
+            error(btf.offset("outer", "bits", 4)),
+            "this kernel's `outer` has no member `bits`",
+            "a bit-field has no byte offset"
+        );
+        assert_eq!(
+            error(btf.offset("outer", "a", 2)),
+            "this kernel's `outer.a` has 4 bytes where 2 are read"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(
+            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()
+        ) {
+            let mut blob = blob();
+            let len = blob.len();
+            blob[at.index(len)] = byte;
+            blob.truncate(cut.index(len) + 1);
+            if let Ok(btf) = Btf::parse(&blob) {
+                let _ = btf.offset("outer", "in.y", 4);
+                let _ = btf.enumerator("e", "ONE");
+            }
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Gathers the evidence on suspects, and the snapshot of what was there first.
+//!
+//! On a thread of its own, for two reasons: it enters other network namespaces, and a look at a
+//! large host takes longer than the transitions can wait. One look answers for all suspects that
+//! are due: a pass over all descriptors, a dump of each namespace concerned, a read of each process
+//! concerned, and a second pass that drops who has let go meanwhile.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::holders::{FdOf, Holders, Pass};
+use super::netns::{self, Visitor};
+use super::sockdiag::{self, DiagSocket};
+use super::{clock, process};
+use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::process::{Holder, Process};
+use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::stay::{Stay, StayId};
+use crate::model::tracker::Observed;
+
+const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
+
+/// What the thread is asked.
+pub enum Request {
+    /// Evidence on these.
+    Examine(Vec<Stay>),
+    /// Every half-closed socket there is.
+    Snapshot,
+}
+
+/// What it answers.
+pub enum Reply {
+    /// On those asked for, each at most once.
+    Evidence(Result<Vec<(StayId, Evidence)>>),
+    /// The sockets, and what of the host could not be seen.
+    Snapshot(Result<(Vec<Observed>, View)>),
+}
+
+/// How much of the host a look could see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Network namespaces that were asked.
+    pub namespaces: usize,
+    /// Those that could not be entered.
+    pub closed: usize,
+}
+
+/// The thread's other end.
+pub struct Worker {
+    holders: &'static str,
+    requests: mpsc::Sender<Request>,
+    replies: UnboundedReceiver<Reply>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If `/proc` is not mounted or no thread can be made.
+    pub fn start(holders: Holders) -> Result<Self> {
+        let name = holders.name();
+        let (requests, inbox) = mpsc::channel();
+        let (outbox, replies) = unbounded_channel();
+        let (ready, is_ready) = mpsc::channel();
+        thread::Builder::new()
+            .name("evidence".into())
+            .spawn(move || match Gatherer::new(holders) {
+                Ok(gatherer) => {
+                    let _ = ready.send(Ok(()));
+                    work(gatherer, &inbox, &outbox);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            })
+            .context("cannot start the evidence thread")?;
+        is_ready.recv().context("the evidence thread ended")??;
+        Ok(Self { holders: name, requests, replies })
+    }
+
+    /// Where holders are read from.
+    pub const fn holders(&self) -> &'static str {
+        self.holders
+    }
+
+    /// Asks. Answers come in the order of the questions.
+    ///
+    /// # Errors
+    /// If the thread has ended.
+    pub fn ask(&self, request: Request) -> Result<()> {
+        self.requests.send(request).ok().context("the evidence thread has ended")
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// If the thread has ended.
+    pub async fn reply(&mut self) -> Result<Reply> {
+        self.replies.recv().await.context("the evidence thread has ended")
+    }
+}
+
+fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &UnboundedSender<Reply>) {
+    while let Ok(request) = inbox.recv() {
+        let reply = match request {
+            Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
+            Request::Snapshot => Reply::Snapshot(gatherer.snapshot()),
+        };
+        if outbox.send(reply).is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks at the host. Belongs to one thread, which visits other network namespaces.
+pub struct Gatherer {
+    holders: Holders,
+    visitor: Visitor,
+}
+
+/// The sockets of the namespaces that were asked; `None` for one that cannot be entered.
+type Dumps = BTreeMap<NetNs, Option<Dump>>;
+
+/// One namespace.
+struct Dump {
+    sockets: HashMap<SocketKey, DiagSocket>,
+    /// `net.ipv4.tcp_fin_timeout` there.
+    fin_timeout: Option<Duration>,
+}
+
+impl Gatherer {
+    /// For the thread that calls it.
+    ///
+    /// # Errors
+    /// If `/proc` is not mounted.
+    pub fn new(holders: Holders) -> Result<Self> {
+        Ok(Self { holders, visitor: Visitor::new()? })
+    }
+
+    /// Everything that can be found out about `stays`.
+    ///
+    /// # Errors
+    /// If the descriptors cannot be read.
+    pub fn examine(&mut self, stays: &[Stay]) -> Result<Vec<(StayId, Evidence)>> {
+        let looked_at = clock::now();
+        let namespaces: HashSet<_> = stays.iter().map(|stay| stay.netns).collect();
+        let states = HALF_CLOSED | TcpState::Listen.bit();
+        let (first, dumps) = if self.holders.is_iterator() {
+            let first = self.holders.pass(&|_| false)?;
+            (first, self.dump(|netns| namespaces.contains(&netns), states))
+        } else {
+            // `/proc` knows sockets by their inodes only, so those come first.
+            let dumps = self.dump(|netns| namespaces.contains(&netns), states);
+            let inodes = inodes(&dumps);
+            (self.holders.pass(&|inode| inodes.contains(&inode))?, dumps)
+        };
+        let first = Index::new(first, &dumps);
+        let mut people = People::new();
+        let found: Vec<_> = stays
+            .iter()
+            .map(|stay| {
+                let socket = find_socket(&dumps, stay.netns, stay.key);
+                let holders = first.holders(stay.key, socket);
+                let listener = first.listener(stay);
+                let peer = first.peer(stay);
+                for fd in holders.iter().flatten().chain(&listener).chain(&peer) {
+                    people.meet(fd);
+                }
+                (stay, socket, holders, listener, peer)
+            })
+            .collect();
+        let again = if self.holders.is_iterator() {
+            Index::new(self.holders.pass(&|_| false)?, &dumps)
+        } else {
+            let inodes = inodes(&dumps);
+            Index::new(self.holders.pass(&|inode| inodes.contains(&inode))?, &dumps)
+        };
+        Ok(found
+            .into_iter()
+            .map(|(stay, socket, holders, listener, peer)| {
+                let still = again.holders(stay.key, socket);
+                let holders = holders.map(|fds| {
+                    let still = still.unwrap_or_default();
+                    people.holders(fds.iter().filter(|fd| still.contains(fd)))
+                });
+                let held = again.by_key.get(&stay.key).map(|&i| &again.pass.held[i]);
+                let asked = dumps.get(&stay.netns).is_some_and(Option::is_some);
+                let evidence = Evidence {
+                    looked_at,
+                    state: held.map(|held| held.state).or(socket.map(|socket| socket.state)),
+                    holders,
+                    inode: held.map(|held| held.inode).or(socket.map(|socket| socket.inode)),
+                    recv_queue: held.map(|h| h.recv_queue).or(socket.map(|s| s.recv_queue)),
+                    send_queue: held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue)),
+                    progress: held.map(|held| held.progress),
+                    last_send: socket.and_then(|s| s.ages).map(|ages| ages.last_send),
+                    last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),
+                    last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
+                    timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
+                    listener_holders: people.holders(listener.iter()),
+                    peer_holders: Some(people.holders(peer.iter())),
+                    sources: Sources {
+                        iterator: held.is_some(),
+                        proc: !self.holders.is_iterator(),
+                        sock_diag: socket.is_some(),
+                        sock_diag_asked: asked,
+                    },
+                };
+                (stay.id, evidence)
+            })
+            .collect())
+    }
+
+    /// Every half-closed socket of the host, with the bounds of its age.
+    ///
+    /// # Errors
+    /// If the descriptors cannot be read.
+    pub fn snapshot(&mut self) -> Result<(Vec<Observed>, View)> {
+        let pass = self.holders.pass(&|_| false)?;
+        let dumps = self.dump(|_| true, HALF_CLOSED);
+        let closed = dumps.values().filter(|dump| dump.is_none()).count();
+        let view = View { namespaces: dumps.len(), closed };
+        let mut observed = HashMap::new();
+        for (&netns, dump) in dumps.iter().filter_map(|(netns, d)| Some((netns, d.as_ref()?))) {
+            for socket in dump.sockets.values() {
+                if let Some(state) = HalfClosed::from_state(socket.state) {
+                    let socket = observe(netns, socket, state, dump.fin_timeout);
+                    observed.insert(socket.key, socket);
+                }
+            }
+        }
+        for held in &pass.held {
+            if let Some(state) = HalfClosed::from_state(held.state) {
+                let entry = observed.entry(held.key).or_insert_with(|| Observed {
+                    key: held.key,
+                    skaddr: 0,
+                    netns: held.netns,
+                    endpoints: held.endpoints,
+                    state,
+                    orphan: false,
+                    minisocket: false,
+                    age_min: Duration::ZERO,
+                    age_max: None,
+                    progress: None,
+                });
+                entry.skaddr = held.skaddr;
+                entry.progress = Some(held.progress);
+            }
+        }
+        Ok((observed.into_values().collect(), view))
+    }
+
+    fn dump(&self, wanted: impl Fn(NetNs) -> bool, states: u32) -> Dumps {
+        let mut dumps = Dumps::new();
+        for (netns, path) in netns::list().into_iter().filter(|&(netns, _)| wanted(netns)) {
+            let look = || Ok((sockdiag::dump(states)?, sockdiag::fin_timeout()));
+            match self.visitor.visit(netns, &path, look) {
+                Ok((sockets, fin_timeout)) => {
+                    let sockets = sockets.into_iter().map(|socket| (socket.key, socket)).collect();
+                    dumps.insert(netns, Some(Dump { sockets, fin_timeout }));
+                }
+                // It has gone, or its last process has.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::debug!("network namespace {}: {error}", netns.0);
+                    dumps.insert(netns, None);
+                }
+            }
+        }
+        dumps
+    }
+}
+
+/// The bounds of a half-closed socket's age.
+///
+/// The FIN was acknowledged (or was itself an acknowledgement), so it is no younger than the last
+/// one; keepalives acknowledge too, so it may be older, but no older than the last data in the
+/// direction that has ended. An orphan has been one for its time-out less what is left of that.
+fn observe(
+    netns: NetNs,
+    socket: &DiagSocket,
+    state: HalfClosed,
+    fin_timeout: Option<Duration>,
+) -> Observed {
+    let bounds = socket.ages.map(|ages| {
+        let last_data = match state {
+            HalfClosed::CloseWait => ages.last_recv,
+            HalfClosed::FinWait2 => ages.last_send,
+        };
+        (ages.last_ack.min(last_data), ages.last_ack.max(last_data))
+    });
+    let timed = match (socket.timer, fin_timeout) {
+        (Timer::TimeWait(left), Some(timeout)) => timeout.saturating_sub(left),
+        _ => Duration::ZERO,
+    };
+    Observed {
+        key: socket.key,
+        skaddr: 0,
+        netns,
+        endpoints: socket.endpoints,
+        state,
+        orphan: state == HalfClosed::FinWait2 && socket.inode == 0,
+        minisocket: socket.is_minisocket(),
+        age_min: bounds.map_or(timed, |(min, _)| min),
+        age_max: bounds.map(|(_, max)| max),
+        progress: None,
+    }
+}
+
+fn inodes(dumps: &Dumps) -> HashSet<u64> {
+    dumps.values().flat_map(values).map(|socket| socket.inode).collect()
+}
+
+fn values(dump: &Option<Dump>) -> impl Iterator<Item = &DiagSocket> {
+    dump.iter().flat_map(|dump| dump.sockets.values())
+}
+
+fn find_socket(dumps: &Dumps, netns: NetNs, key: SocketKey) -> Option<&DiagSocket> {
+    dumps.get(&netns)?.as_ref()?.sockets.get(&key)
+}
+
+/// A pass, indexed by what suspects are asked for.
+struct Index {
+    pass: Pass,
+    by_key: HashMap<SocketKey, usize>,
+    fds: HashMap<SocketKey, Vec<FdOf>>,
+    /// By both ends, IPv4-mapped addresses as IPv4.
+    by_ends: HashMap<Endpoints, SocketKey>,
+    listeners: HashMap<(NetNs, u16), Vec<(SocketAddr, SocketKey)>>,
+}
+
+impl Index {
+    fn new(pass: Pass, dumps: &Dumps) -> Self {
+        let mut index = Self {
+            by_key: HashMap::new(),
+            fds: HashMap::new(),
+            by_ends: HashMap::new(),
+            listeners: HashMap::new(),
+            pass: Pass::default(),
+        };
+        for (i, held) in pass.held.iter().enumerate() {
+            index.fds.entry(held.key).or_default().push(held.into());
+            if index.by_key.insert(held.key, i).is_none() {
+                index.place(held.netns, held.key, held.endpoints, held.state);
+            }
+        }
+        for (&netns, dump) in dumps {
+            for socket in values(dump) {
+                if let Some(fds) = pass.by_inode.get(&socket.inode) {
+                    index.fds.insert(socket.key, fds.clone());
+                    index.place(netns, socket.key, socket.endpoints, socket.state);
+                }
+            }
+        }
+        index.pass = pass;
+        index
+    }
+
+    fn place(&mut self, netns: NetNs, key: SocketKey, ends: Endpoints, state: TcpState) {
+        let ends = ends.canonical();
+        if state == TcpState::Listen {
+            let listeners = self.listeners.entry((netns, ends.local.port())).or_default();
+            listeners.push((ends.local, key));
+        } else {
+            self.by_ends.insert(ends, key);
+        }
+    }
+
+    fn fds(&self, key: SocketKey) -> Vec<FdOf> {
+        self.fds.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Who holds the socket; `None` if a process that could not be looked into may.
+    fn holders(&self, key: SocketKey, socket: Option<&DiagSocket>) -> Option<Vec<FdOf>> {
+        let fds = self.fds(key);
+        let known = self.pass.complete || socket.is_some_and(|socket| socket.inode == 0);
+        (known || !fds.is_empty()).then_some(fds)
+    }
+
+    /// Who holds the listener that the connection came in by: the one on its address, else the
+    /// one on all addresses.
+    fn listener(&self, stay: &Stay) -> Vec<FdOf> {
+        if stay.state != HalfClosed::CloseWait {
+            return Vec::new();
+        }
+        let local = stay.endpoints.canonical().local;
+        let Some(listeners) = self.listeners.get(&(stay.netns, local.port())) else {
+            return Vec::new();
+        };
+        let on = |exact: bool| {
+            listeners.iter().filter(move |(address, _)| {
+                if exact { address.ip() == local.ip() } else { address.ip().is_unspecified() }
+            })
+        };
+        let exact: Vec<_> = on(true).flat_map(|&(_, key)| self.fds(key)).collect();
+        if exact.is_empty() {
+            on(false).flat_map(|&(_, key)| self.fds(key)).collect()
+        } else {
+            exact
+        }
+    }
+
+    /// Who holds the other end, if it is on this host.
+    fn peer(&self, stay: &Stay) -> Vec<FdOf> {
+        let ends = stay.endpoints.canonical().reversed();
+        self.by_ends.get(&ends).map(|&key| self.fds(key)).unwrap_or_default()
+    }
+}
+
+/// The processes met in one look, each read once.
+struct People {
+    boot_time: jiff::Timestamp,
+    known: HashMap<u32, Option<Arc<Process>>>,
+}
+
+impl People {
+    fn new() -> Self {
+        Self { boot_time: clock::boot_time(), known: HashMap::new() }
+    }
+
+    fn meet(&mut self, fd: &FdOf) {
+        let boot_time = self.boot_time;
+        self.known.entry(fd.pid).or_insert_with(|| process::read(fd.pid, boot_time).map(Arc::new));
+    }
+
+    /// The processes behind `fds`. One that has ended, or whose pid is now another's, holds
+    /// nothing.
+    fn holders<'a>(&self, fds: impl Iterator<Item = &'a FdOf>) -> Vec<Holder> {
+        let mut holders = Vec::<Holder>::new();
+        for fd in fds {
+            let Some(Some(process)) = self.known.get(&fd.pid) else { continue };
+            if fd.start_ticks.is_some() && fd.start_ticks != process.start_ticks {
+                continue;
+            }
+            match holders.iter_mut().find(|holder| holder.process.pid == fd.pid) {
+                Some(holder) => holder.fds.push(fd.fd),
+                None => holders.push(Holder { process: Arc::clone(process), fds: vec![fd.fd] }),
+            }
+        }
+        holders
+    }
+}

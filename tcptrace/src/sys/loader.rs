@@ -1,0 +1,173 @@
+//! Loading the kernel programs, with what they must know of this kernel.
+
+use std::fs;
+use std::io;
+
+use anyhow::{Result, anyhow};
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Pod};
+use tcptrace_common::{Offsets, feature};
+
+use super::btf::{self, KERNEL_BTF};
+use super::host;
+use super::privileges::{Capability, Privileges};
+use crate::advice::Advice;
+
+#[cfg(ebpf_object)]
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TCPTRACE_EBPF_OBJECT"));
+#[cfg(not(ebpf_object))]
+static OBJECT: &[u8] = &[];
+
+/// What loading fails without.
+pub const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodOffsets(Offsets);
+
+// SAFETY: `repr(C)` of `u32`s only, without padding.
+unsafe impl Pod for PodOffsets {}
+
+/// The running kernel, as far as its programs must know it.
+pub struct Kernel {
+    btf: Btf,
+    offsets: Offsets,
+    features: u32,
+}
+
+/// Globals that only some programs have.
+pub struct Globals {
+    /// Size of the transitions' ring in bytes, a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// Bytes waiting in it from which the reader is woken.
+    pub high_water: u64,
+    /// The states that a holder pass shows, a bit each.
+    pub holder_states: u32,
+}
+
+impl Kernel {
+    /// Reads the kernel's BTF.
+    ///
+    /// # Errors
+    /// If the kernel has none, or not what the programs read.
+    pub fn read() -> Result<Self> {
+        if OBJECT.is_empty() {
+            return Err(Advice::new("this tcptrace was built without its kernel programs")
+                .and_try("cargo xtask build", "builds them and the rest")
+                .into());
+        }
+        let bytes = fs::read(KERNEL_BTF).map_err(|error| no_btf(&error))?;
+        let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
+        let btf = Btf::parse(&bytes, aya::Endianness::default())
+            .map_err(|error| unfit(&error.to_string()))?;
+        Ok(Self { btf, offsets, features: feature::COOKIE | feature::TASK_BTF })
+    }
+
+    /// The kernel's types, for loading programs.
+    pub const fn btf(&self) -> &Btf {
+        &self.btf
+    }
+
+    /// Loads the object and has `load` load one of its programs, with fewer of the optional
+    /// helpers if the kernel refuses.
+    ///
+    /// # Errors
+    /// If it refuses all the same.
+    pub fn load(
+        &mut self,
+        globals: &Globals,
+        load: impl Fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>,
+    ) -> Result<Ebpf> {
+        let mut features = self.features;
+        loop {
+            let mut ebpf = EbpfLoader::new()
+                .btf(Some(&self.btf))
+                .override_global("OFFSETS", &PodOffsets(self.offsets), true)
+                .override_global("FEATURES", &features, true)
+                .override_global("HIGH_WATER", &globals.high_water, true)
+                .override_global("HOLDER_STATES", &globals.holder_states, true)
+                .map_max_entries("TRANSITIONS", globals.ring_bytes)
+                .load(OBJECT)
+                .map_err(|error| explain(error.into()))?;
+            match load(&mut ebpf, &self.btf) {
+                Ok(()) => {
+                    self.features = features;
+                    return Ok(ebpf);
+                }
+                Err(error) if features == 0 || is_refusal(&error) => {
+                    return Err(explain(error.into()));
+                }
+                // From the newest to the oldest: 5.12 has cookies, 5.11 the current task.
+                Err(_) if features & feature::COOKIE != 0 => features &= !feature::COOKIE,
+                Err(_) => features = 0,
+            }
+        }
+    }
+
+    /// Whether sockets are known by their cookies, or by addresses that are used again.
+    pub const fn has_cookies(&self) -> bool {
+        self.features & feature::COOKIE != 0
+    }
+}
+
+fn is_refusal(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, verifier_log }
+        if io_error.kind() == io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty())
+}
+
+fn no_btf(error: &io::Error) -> anyhow::Error {
+    let release = host::kernel_release();
+    Advice::new(format!("this kernel ({release}) does not tell its types: {KERNEL_BTF}: {error}"))
+        .and_try("zcat /proc/config.gz | grep DEBUG_INFO_BTF", "must say =y; Linux 5.8 and later")
+        .into()
+}
+
+fn unfit(why: &str) -> anyhow::Error {
+    anyhow!("this kernel ({}) is not one that tcptrace knows: {why}", host::kernel_release())
+}
+
+/// Says what a failure to load means. A cause is named only where it is established.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    let missing = Privileges::read().missing(&NEEDED);
+    let denied = error.chain().any(|cause| {
+        let os_error = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        os_error == Some(io::ErrorKind::PermissionDenied) || denied_inside(cause)
+    });
+    if denied && !missing.is_empty() {
+        return lacking(&missing);
+    }
+    let release = host::kernel_release();
+    if denied {
+        return anyhow!(
+            "the kernel ({release}) refused a program that has all the capabilities it needs \
+             (EPERM): {error:#}"
+        );
+    }
+    error.context(format!("this kernel ({release}) does not load the programs"))
+}
+
+/// aya keeps some causes in fields that are not part of the chain.
+fn denied_inside(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    if let Some(ProgramError::LoadError { io_error, .. }) = cause.downcast_ref() {
+        return denied(io_error);
+    }
+    if let Some(EbpfError::MapError(MapError::CreateError { io_error, .. })) = cause.downcast_ref()
+    {
+        return denied(io_error);
+    }
+    false
+}
+
+/// The error for a user who may not load programs.
+pub fn lacking(missing: &[Capability]) -> anyhow::Error {
+    let names: Vec<_> = missing.iter().map(|capability| capability.name()).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    Advice::new(format!(
+        "tcptrace needs to load eBPF programs, and this user may not ({} {verb} missing)",
+        names.join(" and ")
+    ))
+    .and_try("sudo tcptrace", "the same command as root")
+    .into()
+}

@@ -1,0 +1,189 @@
+//! `tp_btf/inet_sock_set_state`: attaching it, proving it, draining its ring.
+//!
+//! The ring wakes nobody until it is a quarter full, so the reader drains on a timer of its own.
+//! Records are in the ring before the system call that caused them returns.
+
+use std::mem;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::Ebpf;
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya_log::EbpfLogger;
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::loader::{Globals, Kernel};
+use super::netns;
+use crate::model::decode::{self, DecodeError};
+use crate::model::event::{Lost, Transition};
+use crate::model::socket::{SocketKey, TcpState};
+
+/// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
+/// can make.
+pub const RING_BYTES: u32 = 8 << 20;
+const PROGRAM: &str = "transition";
+
+/// The attached probe. Dropping it detaches.
+pub struct Probe {
+    ebpf: Ebpf,
+    ring: AsyncFd<RingBuf<MapData>>,
+    lost: PerCpuArray<MapData, u64>,
+    logger: EbpfLogger<&'static dyn log::Log>,
+    undecodable: u64,
+    last_error: Option<DecodeError>,
+}
+
+impl Probe {
+    /// Loads and attaches, then proves on a connection of our own that what it reads is right.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or shows our own connection otherwise than it is.
+    pub fn attach(kernel: &mut Kernel, ring_bytes: u32) -> Result<Self> {
+        let globals =
+            Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0 };
+        let mut ebpf =
+            kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("inet_sock_set_state", btf))?;
+        let ring = ebpf.take_map("TRANSITIONS").context("the object has no ring")?;
+        let ring = RingBuf::try_from(ring)?;
+        // SAFETY: the ring owns its map's descriptor and keeps it until it is dropped.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .map_err(|error| error.into_parts().1)?;
+        let lost = ebpf.take_map("TRANSITIONS_LOST").context("the object has no loss counter")?;
+        let logger = EbpfLogger::init(&mut ebpf)?;
+        program(&mut ebpf)?.attach().context("cannot attach to inet_sock_set_state")?;
+        let mut probe = Self {
+            ebpf,
+            ring,
+            lost: PerCpuArray::try_from(lost)?,
+            logger,
+            undecodable: 0,
+            last_error: None,
+        };
+        probe.prove(kernel.has_cookies()).context("the probe does not read this kernel right")?;
+        Ok(probe)
+    }
+
+    /// Connects to a listener of our own on loopback and compares what the probe saw.
+    fn prove(&mut self, has_cookies: bool) -> Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .context("cannot listen on 127.0.0.1, to try the probe on a connection of our own")?;
+        let client = TcpStream::connect(listener.local_addr()?)
+            .context("cannot connect on 127.0.0.1, to try the probe on a connection of our own")?;
+        let (local, remote) = (client.local_addr()?, client.peer_addr()?);
+        let cookie = rustix::net::sockopt::socket_cookie(&client)?;
+        let mut seen = Vec::new();
+        while self.drain(usize::MAX, |event| seen.push(*event)) > 0 {}
+        self.fail_on_undecodable()?;
+        let established = seen
+            .iter()
+            .find(|event| event.old == TcpState::SynSent && event.endpoints.local == local);
+        let Some(established) = established else {
+            bail!(
+                "a connection from {local} to {remote} did not show among {} records",
+                seen.len()
+            );
+        };
+        let shown = (established.new, established.endpoints.remote, established.netns);
+        ensure!(
+            shown == (TcpState::Established, remote, netns::own()?),
+            "a connection from {local} to {remote} shows as {shown:?}"
+        );
+        let key = SocketKey::new(if has_cookies { cookie } else { 0 }, established.skaddr);
+        ensure!(established.key == key, "cookie {cookie} shows as {:?}", established.key);
+        Ok(())
+    }
+
+    fn fail_on_undecodable(&self) -> Result<()> {
+        match self.last_error {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Resolves when the ring has become a quarter full.
+    ///
+    /// # Errors
+    /// If the event loop is shutting down.
+    pub async fn high_water(&self) -> Result<()> {
+        self.ring.readable().await?.clear_ready();
+        Ok(())
+    }
+
+    /// Hands up to `limit` records to `handle` and returns how many came.
+    pub fn drain(&mut self, limit: usize, mut handle: impl FnMut(&Transition)) -> usize {
+        let ring = self.ring.get_mut();
+        let mut count = 0;
+        while count < limit
+            && let Some(record) = ring.next()
+        {
+            count += 1;
+            match decode::transition(&record) {
+                Ok(event) => handle(&event),
+                Err(error) => {
+                    self.undecodable += 1;
+                    self.last_error = Some(error);
+                }
+            }
+        }
+        count
+    }
+
+    /// Prints what the programs had to say, and the last record that could not be understood.
+    pub fn log(&mut self) {
+        self.logger.flush();
+        if let Some(error) = self.last_error.take() {
+            tracing::warn!(
+                "{} records could not be understood, the last: {error}",
+                self.undecodable
+            );
+        }
+    }
+
+    /// How many records could not be understood.
+    pub const fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// How many events did not reach the ring, since the probe was attached.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn lost(&self) -> Result<Lost> {
+        let ring = self.lost.get(&0, 0)?.iter().sum();
+        let program: &BtfTracePoint =
+            self.ebpf.program(PROGRAM).context("the object has no program")?.try_into()?;
+        Ok(Lost { ring, recursion: program_info(program.fd()?)?.recursion_misses })
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> Result<&mut BtfTracePoint, aya::programs::ProgramError> {
+    let program = ebpf.program_mut(PROGRAM).expect("the object is compiled in");
+    program.try_into()
+}
+
+/// The kernel's account of a loaded program. aya does not tell of `recursion_misses`.
+fn program_info(program: &aya::programs::ProgramFd) -> Result<bpf_prog_info> {
+    // SAFETY: all zeros is a valid value of these plain structures.
+    let (mut info, mut attr) =
+        unsafe { (mem::zeroed::<bpf_prog_info>(), mem::zeroed::<bpf_attr>()) };
+    attr.info.bpf_fd = program.as_fd().as_raw_fd().cast_unsigned();
+    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
+    attr.info.info = (&raw mut info).addr() as u64;
+    // SAFETY: `attr` names a buffer of the length it says, which outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_OBJ_GET_INFO_BY_FD as libc::c_ulong,
+            &raw mut attr,
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error()).context("cannot ask for the program's info");
+    }
+    Ok(info)
+}

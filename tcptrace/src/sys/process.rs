@@ -1,0 +1,132 @@
+//! Processes, from `/proc`. A process may end at any moment: what can no longer be read is `None`.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::cgroup;
+use crate::model::process::Process;
+
+/// No more of a command line is read: it can be megabytes, and is there to be recognised.
+const CMDLINE_MAX: u64 = 4096;
+/// `USER_HZ`, the unit of times in `/proc`: fixed at 100 on every architecture we build for.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Clock ticks since boot, from the kernel's nanoseconds.
+pub const fn ticks(boottime_ns: u64) -> u64 {
+    boottime_ns / (1_000_000_000 / TICKS_PER_SECOND)
+}
+
+/// Reads about the process with this pid; `None` if there is none (any more).
+pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
+    let dir = Path::new("/proc").join(pid.to_string());
+    let stat = parse_stat(&fs::read(dir.join("stat")).ok()?)?;
+    let status = parse_status(&fs::read(dir.join("status")).unwrap_or_default());
+    let cgroup = cgroup::parse(&fs::read(dir.join("cgroup")).unwrap_or_default());
+    let since_boot = SignedDuration::from_millis(
+        i64::try_from(stat.start_ticks).ok()?.checked_mul(1000 / TICKS_PER_SECOND as i64)?,
+    );
+    Some(Process {
+        pid,
+        pid_in_ns: status.pid_in_ns,
+        ppid: Some(stat.ppid),
+        start_ticks: Some(stat.start_ticks),
+        start: boot_time.checked_add(since_boot).ok(),
+        comm: stat.comm,
+        exe: fs::read_link(dir.join("exe")).ok().map(|exe| exe.to_string_lossy().into_owned()),
+        cmdline: cmdline(&dir),
+        uid: status.uid,
+        cgroup: cgroup.path,
+        unit: cgroup.unit,
+        container: cgroup.container,
+    })
+}
+
+fn cmdline(dir: &Path) -> Option<Vec<String>> {
+    let mut bytes = Vec::new();
+    File::open(dir.join("cmdline")).ok()?.take(CMDLINE_MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(bytes.split(|&b| b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    comm: String,
+    ppid: u32,
+    start_ticks: u64,
+}
+
+/// Reads `/proc/PID/stat`. The name is in parentheses and may contain any byte, parentheses and
+/// spaces among them, so it ends at the last one.
+fn parse_stat(contents: &[u8]) -> Option<Stat> {
+    let open = contents.iter().position(|&b| b == b'(')?;
+    let close = contents.iter().rposition(|&b| b == b')')?;
+    let comm = String::from_utf8_lossy(contents.get(open + 1..close)?).into_owned();
+    let rest = core::str::from_utf8(contents.get(close + 1..)?).ok()?;
+    // Fields from the third on: state, ppid, …, starttime is the 22nd.
+    let mut fields = rest.split_ascii_whitespace();
+    let ppid = fields.nth(1)?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat { comm, ppid, start_ticks })
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Status {
+    uid: Option<u32>,
+    pid_in_ns: Option<u32>,
+}
+
+/// Reads `/proc/PID/status`.
+fn parse_status(contents: &[u8]) -> Status {
+    let field = |name: &[u8]| {
+        contents
+            .split(|&b| b == b'\n')
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|value| core::str::from_utf8(value).ok())
+    };
+    Status {
+        uid: field(b"Uid:").and_then(|uids| uids.split_whitespace().next()?.parse().ok()),
+        pid_in_ns: field(b"NSpid:")
+            .and_then(|pids| pids.split_whitespace().next_back()?.parse().ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_contain_anything() {
+        let stat = b"42 (a) R 1 (\xff) S 7 1 1 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1\n";
+        let expected = Stat { comm: "a) R 1 (\u{fffd}".into(), ppid: 7, start_ticks: 987 };
+        assert_eq!(parse_stat(stat), Some(expected));
+        assert_eq!(parse_stat(b"42 (a"), None);
+        assert_eq!(parse_stat(b")("), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_innermost_pid_is_the_last() {
+        let status = b"Name:\t\xff\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t4711\t12\n";
+        assert_eq!(parse_status(status), Status { uid: Some(1000), pid_in_ns: Some(12) });
+        assert_eq!(parse_status(b""), Status::default());
+    }
+
+    #[test]
+    fn reads_this_very_process() {
+        let process = read(std::process::id(), super::super::clock::boot_time()).unwrap();
+        assert_eq!(process.ppid, Some(std::os::unix::process::parent_id()));
+        let exe = std::env::current_exe().unwrap();
+        assert_eq!(process.exe.as_deref(), exe.to_str());
+        let age = process.start.unwrap().duration_until(Timestamp::now());
+        assert!(
+            age > SignedDuration::from_secs(-2) && age < SignedDuration::from_hours(1),
+            "{age}"
+        );
+    }
+}

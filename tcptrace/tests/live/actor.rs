@@ -1,0 +1,368 @@
+//! A process that does with TCP sockets what it is told, line by line, and says what came of it.
+//! Every test is a conversation with a few of them, so nothing ever has to wait and hope.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::io::{BufRead as _, BufReader, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use crate::host::Namespace;
+
+/// The test's end of an actor. Dropping it kills the process.
+pub struct Actor {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// A socket of an actor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sock {
+    pub id: u32,
+    pub cookie: u64,
+    pub local_port: u16,
+}
+
+impl Actor {
+    pub fn start() -> Self {
+        Self::spawn(Command::new(std::env::current_exe().unwrap()))
+    }
+
+    pub fn start_in(namespace: &Namespace) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &namespace.name]).arg(std::env::current_exe().unwrap());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.arg("actor").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdin, stdout }
+    }
+
+    /// The process's own word for its pid: `ip netns exec` becomes the program it runs.
+    pub fn pid(&mut self) -> u32 {
+        self.ask("pid")[0].parse().unwrap()
+    }
+
+    fn ask(&mut self, command: &str) -> Vec<String> {
+        writeln!(self.stdin.as_mut().unwrap(), "{command}").unwrap();
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).unwrap();
+        let mut words = answer.split_whitespace().map(str::to_owned);
+        assert_eq!(words.next().as_deref(), Some("ok"), "{command}: {answer}");
+        words.collect()
+    }
+
+    fn ask_for_socket(&mut self, command: &str) -> Sock {
+        let words = self.ask(command);
+        let number = |i: usize| words[i].parse::<u64>().unwrap();
+        Sock { id: number(0) as u32, cookie: number(1), local_port: number(2) as u16 }
+    }
+
+    pub fn listen(&mut self, address: &str) -> Sock {
+        self.ask_for_socket(&format!("listen {address}"))
+    }
+
+    pub fn connect(&mut self, address: &str, port: u16) -> Sock {
+        self.ask_for_socket(&format!("connect {address} {port}"))
+    }
+
+    pub fn accept(&mut self, listener: Sock) -> Sock {
+        self.ask_for_socket(&format!("accept {}", listener.id))
+    }
+
+    pub fn close(&mut self, socket: Sock) {
+        self.ask(&format!("close {}", socket.id));
+    }
+
+    pub fn shutdown_sending(&mut self, socket: Sock) {
+        self.ask(&format!("shutdown {}", socket.id));
+    }
+
+    pub fn send(&mut self, socket: Sock, bytes: usize) {
+        self.ask(&format!("send {} {bytes}", socket.id));
+    }
+
+    /// Writes until the kernel takes no more; returns how much it took.
+    pub fn fill(&mut self, socket: Sock) -> usize {
+        self.ask(&format!("fill {}", socket.id))[0].parse().unwrap()
+    }
+
+    pub fn recv(&mut self, socket: Sock) -> usize {
+        self.ask(&format!("recv {}", socket.id))[0].parse().unwrap()
+    }
+
+    /// Sends a byte every so often, until told to stop; the peer must read.
+    pub fn stream(&mut self, socket: Sock, every: Duration) {
+        self.ask(&format!("stream {} {}", socket.id, every.as_millis()));
+    }
+
+    pub fn stop_streaming(&mut self) {
+        self.ask("stop");
+    }
+
+    /// Reads and discards everything from now on.
+    pub fn swallow(&mut self, socket: Sock) {
+        self.ask(&format!("swallow {}", socket.id));
+    }
+
+    /// Gives its descriptor to `other` over a unix socket and closes its own.
+    pub fn pass(&mut self, socket: Sock, other: &mut Self) {
+        let path = format!("/tmp/tcptrace-live-{}-{}", std::process::id(), socket.cookie);
+        other.ask(&format!("prepare {path}"));
+        self.ask(&format!("pass {} {path}", socket.id));
+        other.ask("receive");
+        self.close(socket);
+    }
+
+    /// Starts a child that inherits the descriptor; returns its pid. It lives as long as this one.
+    pub fn inherit(&mut self, socket: Sock) -> u32 {
+        self.ask(&format!("inherit {}", socket.id))[0].parse().unwrap()
+    }
+
+    pub fn set_name(&mut self, name: &[u8]) {
+        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.ask(&format!("name {hex}"));
+    }
+
+    /// Accepts `count` connections, reads each to its end and closes it, in the background.
+    pub fn serve(&mut self, listener: Sock, count: usize) {
+        self.ask(&format!("serve {} {count}", listener.id));
+    }
+
+    /// Connects and closes `count` times, and waits for each to be over.
+    pub fn churn(&mut self, address: &str, port: u16, count: usize) {
+        self.ask(&format!("churn {address} {port} {count}"));
+    }
+
+    /// Waits for what runs in the background.
+    pub fn join(&mut self) {
+        self.ask("join");
+    }
+
+    /// Ends the process as an operator would: nothing in it gets to close anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The actor's own end: obeys until its standard input ends.
+pub fn act() {
+    let mut stage = Stage::default();
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        println!("ok {}", stage.obey(&words));
+    }
+    for child in &mut stage.children {
+        let _ = child.kill();
+    }
+}
+
+#[derive(Default)]
+struct Stage {
+    next: u32,
+    listeners: BTreeMap<u32, TcpListener>,
+    streams: BTreeMap<u32, TcpStream>,
+    mailbox: Option<UnixListener>,
+    received: Vec<OwnedFd>,
+    background: Vec<thread::JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    children: Vec<Child>,
+}
+
+impl Stage {
+    fn obey(&mut self, words: &[&str]) -> String {
+        match words {
+            ["pid"] => std::process::id().to_string(),
+            ["listen", address] => {
+                let listener = TcpListener::bind((*address, 0)).unwrap();
+                let port = listener.local_addr().unwrap().port();
+                let cookie = rustix::net::sockopt::socket_cookie(&listener).unwrap();
+                let id = self.id();
+                self.listeners.insert(id, listener);
+                format!("{id} {cookie} {port}")
+            }
+            ["connect", address, port] => {
+                let stream = TcpStream::connect((*address, port.parse().unwrap())).unwrap();
+                self.keep(stream)
+            }
+            ["accept", id] => {
+                let (stream, _) = self.listeners[&id.parse().unwrap()].accept().unwrap();
+                self.keep(stream)
+            }
+            ["close", id] => {
+                let id = id.parse().unwrap();
+                let closed = self.streams.remove(&id).is_some();
+                assert!(closed | self.listeners.remove(&id).is_some());
+                String::new()
+            }
+            ["shutdown", id] => {
+                self.stream(id).shutdown(Shutdown::Write).unwrap();
+                String::new()
+            }
+            ["send", id, bytes] => {
+                self.stream(id).write_all(&vec![7; bytes.parse().unwrap()]).unwrap();
+                String::new()
+            }
+            ["fill", id] => {
+                let mut stream = self.stream(id);
+                stream.set_nonblocking(true).unwrap();
+                let chunk = [7; 65_536];
+                let mut taken = 0;
+                while let Ok(count) = stream.write(&chunk) {
+                    taken += count;
+                }
+                stream.set_nonblocking(false).unwrap();
+                taken.to_string()
+            }
+            ["recv", id] => self.stream(id).read(&mut [0; 65_536]).unwrap().to_string(),
+            ["stream", id, millis] => {
+                let mut stream = self.stream(id).try_clone().unwrap();
+                let pause = Duration::from_millis(millis.parse().unwrap());
+                let stop = Arc::clone(&self.stop);
+                self.background.push(thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        stream.write_all(&[7]).unwrap();
+                        thread::sleep(pause);
+                    }
+                }));
+                String::new()
+            }
+            ["stop"] => {
+                self.stop.store(true, Ordering::Relaxed);
+                self.join();
+                String::new()
+            }
+            ["swallow", id] => {
+                let mut stream = self.stream(id).try_clone().unwrap();
+                thread::spawn(move || while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {});
+                String::new()
+            }
+            ["prepare", path] => {
+                self.mailbox = Some(UnixListener::bind(path).unwrap());
+                String::new()
+            }
+            ["pass", id, path] => {
+                let mail = UnixStream::connect(path).unwrap();
+                pass(&mail, self.stream(id));
+                String::new()
+            }
+            ["receive"] => {
+                let mailbox = self.mailbox.take().unwrap();
+                let path = mailbox.local_addr().unwrap();
+                let (mail, _) = mailbox.accept().unwrap();
+                self.received.push(receive(&mail));
+                std::fs::remove_file(path.as_pathname().unwrap()).unwrap();
+                String::new()
+            }
+            ["inherit", id] => {
+                let stream = self.stream(id);
+                rustix::io::fcntl_setfd(stream, rustix::io::FdFlags::empty()).unwrap();
+                let mut child = Command::new("cat");
+                let child = child.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+                let pid = child.id();
+                self.children.push(child);
+                pid.to_string()
+            }
+            ["name", hex] => {
+                let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+                let name: Vec<_> = (0..hex.len()).step_by(2).map(byte).collect();
+                rustix::thread::set_name(&CString::new(name).unwrap()).unwrap();
+                String::new()
+            }
+            ["serve", id, count] => {
+                let listener = self.listeners[&id.parse().unwrap()].try_clone().unwrap();
+                let count = count.parse().unwrap();
+                self.background.push(thread::spawn(move || {
+                    for _ in 0..count {
+                        let (mut stream, _) = listener.accept().unwrap();
+                        while stream.read(&mut [0; 4096]).unwrap() > 0 {}
+                    }
+                }));
+                String::new()
+            }
+            ["churn", address, port, count] => {
+                let port: u16 = port.parse().unwrap();
+                for _ in 0..count.parse::<usize>().unwrap() {
+                    drop(TcpStream::connect((*address, port)).unwrap());
+                }
+                String::new()
+            }
+            ["join"] => {
+                self.join();
+                String::new()
+            }
+            other => panic!("an actor cannot {other:?}"),
+        }
+    }
+
+    fn id(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    fn stream(&self, id: &str) -> &TcpStream {
+        &self.streams[&id.parse().unwrap()]
+    }
+
+    fn keep(&mut self, stream: TcpStream) -> String {
+        let cookie = rustix::net::sockopt::socket_cookie(&stream).unwrap();
+        let port = stream.local_addr().unwrap().port();
+        let id = self.id();
+        self.streams.insert(id, stream);
+        format!("{id} {cookie} {port}")
+    }
+
+    fn join(&mut self) {
+        for thread in self.background.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn pass(mail: &UnixStream, stream: &TcpStream) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [stream.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    sendmsg(mail, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+}
+
+fn receive(mail: &UnixStream) -> OwnedFd {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(mail, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::empty()).unwrap();
+    let fds = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    let fd = fds.expect("a descriptor in the mail");
+    assert!(fd.as_raw_fd() > 2);
+    fd
+}

@@ -1,0 +1,72 @@
+//! `tcptrace events`.
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::host::Namespace;
+use crate::watcher::{Tcptrace, command, finish};
+
+pub fn trials() -> Vec<Trial> {
+    crate::trials![the_life_of_a_connection, stops_at_its_limit]
+}
+
+fn steps(lines: &[Value], cookie: u64) -> Vec<(String, String)> {
+    let of_it = lines.iter().filter(|line| line["cookie"] == cookie.to_string());
+    let state = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+    of_it.map(|line| (state(line, "old"), state(line, "new"))).collect()
+}
+
+fn the_life_of_a_connection() {
+    let namespace = Namespace::new();
+    let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
+    let events = Tcptrace::start(&["events", "--netns", &namespace.name]);
+    let listener = server.listen("127.0.0.1");
+    let there = client.connect("127.0.0.1", listener.local_port);
+    let here = server.accept(listener);
+    client.close(there);
+    server.close(here);
+    let lines = events.stop();
+    let expect = |cookie, states: &[&str]| {
+        let pairs: Vec<_> = states.windows(2).map(|w| (w[0].to_owned(), w[1].to_owned())).collect();
+        assert_eq!(steps(&lines, cookie), pairs);
+    };
+    expect(listener.cookie, &["CLOSE", "LISTEN"]);
+    let client_life = ["CLOSE", "SYN_SENT", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE"];
+    expect(there.cookie, &client_life);
+    let server_steps = steps(&lines, here.cookie);
+    let server_life = ["SYN_RECV", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"];
+    let last: Vec<_> = server_steps.iter().map(|(old, _)| old.as_str()).collect();
+    assert!(last.ends_with(&server_life[..4]), "{server_steps:?}");
+    let begun = lines.iter().find(|line| line["new"] == "SYN_SENT").unwrap();
+    assert_eq!(begun["on_cpu_pid"], client.pid(), "connect runs in the program itself");
+    assert!(
+        lines
+            .iter()
+            .filter(|l| l["type"] == "transition")
+            .all(|l| { l["netns"] == namespace.inode && l["skaddr"].is_string() })
+    );
+    let left = lines
+        .iter()
+        .find(|line| line["old"] == "CLOSE_WAIT" && line["cookie"] == here.cookie.to_string());
+    assert!(left.unwrap()["in_state_ms"].is_u64());
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["lost"], serde_json::json!({ "ring": 0, "recursion": 0, "gaps": 0 }));
+}
+
+fn stops_at_its_limit() {
+    let mut actor = Actor::start();
+    let child = std::thread::spawn(|| {
+        finish(command().args(["events", "--limit", "3", "-o", "json", "--for", "20s"]))
+    });
+    // Whatever it sees, until it has seen enough.
+    while !child.is_finished() {
+        let listener = actor.listen("127.0.0.1");
+        actor.close(listener);
+    }
+    let (code, out, _) = child.join().unwrap();
+    assert_eq!(code, Some(0));
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let transitions = lines.iter().filter(|line| line["type"] == "transition").count();
+    assert_eq!((transitions, lines.len()), (3, 4), "three and the summary");
+}

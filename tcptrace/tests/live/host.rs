@@ -1,0 +1,104 @@
+//! The machine the tests run on: privileges, turns, namespaces, and what `ss` says.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use libtest_mimic::Failed;
+
+/// Fails, loudly, where the tests cannot run.
+pub fn require_root() -> Result<(), Failed> {
+    if rustix::process::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err("the live tests need root: cargo xtask test".into())
+    }
+}
+
+/// Keeps heavy tests and light ones apart, also across processes. Held until dropped.
+pub fn take_turn(alone: bool) -> io::Result<File> {
+    let turn = File::create(std::env::temp_dir().join("tcptrace-live.lock"))?;
+    if alone {
+        turn.lock()?
+    } else {
+        turn.lock_shared()?
+    }
+    Ok(turn)
+}
+
+/// A network namespace of a test's own, with loopback up.
+pub struct Namespace {
+    pub name: String,
+    pub inode: u32,
+}
+
+impl Namespace {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tcptrace-live-{}-{count}", std::process::id());
+        run(&["ip", "netns", "add", &name]);
+        let inode = fs::metadata(format!("/run/netns/{name}")).unwrap().ino() as u32;
+        let namespace = Self { name, inode };
+        namespace.exec(&["ip", "link", "set", "lo", "up"]);
+        namespace
+    }
+
+    /// Runs a command in it and returns what it printed.
+    pub fn exec(&self, command: &[&str]) -> String {
+        run(&[&["ip", "netns", "exec", &self.name], command].concat())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+    }
+}
+
+/// Runs a command that must succeed and returns what it printed.
+pub fn run(command: &[&str]) -> String {
+    let output = Command::new(command[0]).args(&command[1..]).output().unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; cargo xtask test installs what the tests need")
+    });
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {stderr}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A socket as `ss` shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SsSocket {
+    pub state: String,
+    pub recv_queue: u32,
+    pub send_queue: u32,
+    pub pids: Vec<u32>,
+}
+
+/// The sockets whose local port is `port`, without listeners, by `ss` in `namespace`.
+pub fn ss(namespace: Option<&Namespace>, port: u16) -> Vec<SsSocket> {
+    let source = format!("sport = :{port}");
+    let command = ["ss", "-Htanp", &source];
+    let shown = match namespace {
+        Some(namespace) => namespace.exec(&command),
+        None => run(&command),
+    };
+    let sockets = shown.lines().filter(|line| !line.starts_with("LISTEN")).map(|line| {
+        let mut fields = line.split_whitespace();
+        let mut next = || fields.next().unwrap();
+        let (state, recv, send) = (next(), next(), next());
+        let pids = line
+            .split("pid=")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap());
+        SsSocket {
+            state: state.to_owned(),
+            recv_queue: recv.parse().unwrap(),
+            send_queue: send.parse().unwrap(),
+            pids: pids.collect(),
+        }
+    });
+    sockets.collect()
+}

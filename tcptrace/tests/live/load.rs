@@ -1,0 +1,82 @@
+//! Much at once. These tests have the machine for themselves.
+
+use std::process::Stdio;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::host::Namespace;
+use crate::watcher::{Tcptrace, command};
+
+pub fn trials() -> Vec<Trial> {
+    crate::trials_alone![churn_is_accounted_for_exactly, a_reader_that_stops_reading]
+}
+
+/// Events of one connection that the client closes first: five on each side.
+const TRANSITIONS: u64 = 10;
+
+/// Makes `connections` connections inside `namespace` and waits until all are over. Few enough to
+/// each port that its TIME_WAITs do not use up the local ports.
+fn churn(namespace: &Namespace, connections: usize) {
+    const TO_ONE_PORT: usize = 10_000;
+    let (mut server, mut client) = (Actor::start_in(namespace), Actor::start_in(namespace));
+    let mut left = connections;
+    while left > 0 {
+        let count = left.min(TO_ONE_PORT);
+        let listener = server.listen("127.0.0.1");
+        server.serve(listener, count);
+        client.churn("127.0.0.1", listener.local_port, count);
+        server.join();
+        left -= count;
+    }
+}
+
+fn churn_is_accounted_for_exactly() {
+    const CONNECTIONS: usize = 200_000;
+    let namespace = Namespace::new();
+    let watch = Tcptrace::start(&["watch", "--netns", &namespace.name, "--no-record"]);
+    churn(&namespace, CONNECTIONS);
+    let lines = watch.stop();
+    let summary = lines.last().unwrap();
+    let count = |value: &Value| value.as_u64().unwrap();
+    let lost = &summary["lost"];
+    // The listeners' own: one to LISTEN each, one back to CLOSE.
+    let listeners = 2 * (CONNECTIONS as u64).div_ceil(10_000);
+    let made = TRANSITIONS * CONNECTIONS as u64 + listeners;
+    let accounted =
+        count(&summary["transitions"]) + count(&lost["ring"]) + count(&lost["recursion"]);
+    assert_eq!(accounted, made, "{summary:#}");
+    assert_eq!(count(&lost["ring"]), 0, "{summary:#}");
+    assert_eq!(lines.len(), 1, "nothing was stuck: {lines:#?}");
+}
+
+fn a_reader_that_stops_reading() {
+    const CONNECTIONS: usize = 20_000;
+    let namespace = Namespace::new();
+    let mut events = command();
+    events.args(["events", "--netns", &namespace.name, "-o", "json"]);
+    // Nobody reads this pipe until the run is over.
+    let mut child = events.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while line.trim() != "ready" {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut stderr, &mut line).unwrap() > 0);
+    }
+    churn(&namespace, CONNECTIONS);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.last().unwrap();
+    let count = |value: &Value| value.as_u64().unwrap();
+    let written = lines.len() as u64 - 1;
+    let made = TRANSITIONS * CONNECTIONS as u64 + 2 * 2;
+    let lost = count(&summary["lost"]["ring"]) + count(&summary["lost"]["recursion"]);
+    assert!(count(&summary["unwritten"]) > 0, "{summary:#}");
+    assert_eq!(written + count(&summary["unwritten"]) + lost, made, "{summary:#}");
+    assert_eq!(count(&summary["lost"]["ring"]), 0, "{summary:#}");
+}

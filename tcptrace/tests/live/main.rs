@@ -1,0 +1,57 @@
+//! Tests against the running kernel, with real processes and real sockets.
+//!
+//! Ground truth never comes from tcptrace: it is what the actors did (their pids, cookies and
+//! clocks), what `ss` shows, and the load generator's own count. Every test makes its traffic in
+//! network namespaces of its own or on ports of its own, and looks only at that.
+
+mod actor;
+mod events;
+mod host;
+mod load;
+mod ls;
+mod usage;
+mod watch;
+mod watcher;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    // The tests' processes are this very program.
+    if let Some("actor") = std::env::args().nth(1).as_deref() {
+        actor::act();
+        return ExitCode::SUCCESS;
+    }
+    let mut arguments = Arguments::from_args();
+    // Two cores: more at once only disturb one another.
+    arguments.test_threads.get_or_insert(2);
+    let trials = [usage::trials(), watch::trials(), events::trials(), ls::trials(), load::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// A test by the name of its function. `alone` keeps others from running beside it.
+fn trial(name: &'static str, test: fn(), alone: bool) -> Trial {
+    Trial::test(name, move || {
+        host::require_root()?;
+        let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
+        test();
+        Ok(())
+    })
+}
+
+/// Trials that may run side by side.
+#[macro_export]
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::trial(concat!(module_path!(), "::", stringify!($name)), $name, false)),*]
+    };
+}
+
+/// Trials that want the machine for themselves.
+#[macro_export]
+macro_rules! trials_alone {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::trial(concat!(module_path!(), "::", stringify!($name)), $name, true)),*]
+    };
+}

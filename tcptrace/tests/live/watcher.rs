@@ -1,0 +1,161 @@
+//! A running tcptrace, and what it prints.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A tcptrace that has said `ready`. Dropping it kills it.
+pub struct Tcptrace {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+    /// Lines that came and were not waited for.
+    pub seen: Vec<Value>,
+}
+
+/// The binary under test.
+pub fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_tcptrace"))
+}
+
+impl Tcptrace {
+    /// Starts it with JSON output and waits until it is ready.
+    pub fn start(args: &[&str]) -> Self {
+        let mut tcptrace = Self::spawn(command().args(args).args(["-o", "json"]));
+        tcptrace.wait_ready();
+        tcptrace
+    }
+
+    pub fn spawn(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = reader(child.stdout.take().unwrap());
+        let errors = reader(child.stderr.take().unwrap());
+        Self { child, lines, errors, seen: Vec::new() }
+    }
+
+    /// Waits until it says `ready`.
+    pub fn wait_ready(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut said = Vec::new();
+        while let Ok(line) = self.errors.recv_timeout(left(deadline)) {
+            if line == "ready" {
+                return;
+            }
+            said.push(line);
+        }
+        panic!("tcptrace did not get ready: {said:?}");
+    }
+
+    /// The next line that `wanted` accepts.
+    pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(i) = self.seen.iter().position(&wanted) {
+            return self.seen.remove(i);
+        }
+        let deadline = Instant::now() + DEADLINE;
+        while let Ok(line) = self.lines.recv_timeout(left(deadline)) {
+            let value: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|error| panic!("not JSON: {error}: {line}"));
+            if wanted(&value) {
+                return value;
+            }
+            self.seen.push(value);
+        }
+        panic!("no {what} came; what came: {:#?}", self.seen);
+    }
+
+    /// The next line of text that `wanted` accepts.
+    pub fn wait_for_text(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(left(deadline)).ok());
+        lines.find(|line| wanted(line)).expect("the line did not come")
+    }
+
+    /// The alert with this status on the socket with this cookie.
+    pub fn alert(&mut self, cookie: u64, status: &str) -> Value {
+        let cookie = cookie.to_string();
+        let what = format!("{status} alert for cookie {cookie}");
+        self.wait_for(&what, |line| {
+            line["type"] == "alert" && line["cookie"] == cookie && line["status"] == status
+        })
+    }
+
+    /// Asks it to end, as ^C does, and returns everything that was not waited for, the summary
+    /// last.
+    pub fn stop(self) -> Vec<Value> {
+        let (status, lines) = self.end(rustix::process::Signal::INT);
+        assert!(status.success(), "{status}");
+        assert_eq!(lines.last().map(|line| &line["type"]), Some(&"summary".into()));
+        lines
+    }
+
+    /// Sends it `signal` and returns how it ended and all lines left.
+    pub fn end(mut self, signal: rustix::process::Signal) -> (ExitStatus, Vec<Value>) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+        let status = self.wait();
+        let mut lines = std::mem::take(&mut self.seen);
+        lines.extend(self.lines.iter().map(|line| serde_json::from_str(&line).unwrap()));
+        (status, lines)
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "tcptrace did not end");
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Tcptrace {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+fn reader(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Runs tcptrace to its end: exit code, stdout, stderr.
+pub fn finish(command: &mut Command) -> (Option<i32>, String, String) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let errors = thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).map(|_| text).unwrap()
+    });
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    let code = child.wait().unwrap().code();
+    (code, out, errors.join().unwrap())
+}

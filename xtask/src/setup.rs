@@ -1,0 +1,97 @@
+//! Installs what is missing, and nothing else.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell::{as_root, cargo, output, run, show, step, succeeds, target};
+
+/// The compiler of the kernel programs: they need `-Z build-std`.
+pub const NIGHTLY: &str = "nightly-2026-05-20";
+/// The last that links with the LLVM of that compiler.
+const BPF_LINKER: &str = "0.10.4";
+
+/// The pinned nightly, with the sources of the standard library.
+pub fn nightly() -> Result<()> {
+    if !succeeds(Command::new("rustup").arg("--version")) {
+        bail!("rustup is missing: install it from https://rustup.rs and come back");
+    }
+    let components = output(Command::new("rustup").args([
+        "component",
+        "list",
+        "--installed",
+        "--toolchain",
+        NIGHTLY,
+    ]));
+    if components.is_ok_and(|list| list.lines().any(|line| line.starts_with("rust-src"))) {
+        return Ok(());
+    }
+    step(&format!("installing {NIGHTLY} with rust-src, for the kernel programs"));
+    let mut install = Command::new("rustup");
+    install.args(["toolchain", "install", NIGHTLY, "--profile", "minimal"]);
+    install.args(["--component", "rust-src", "--no-self-update"]);
+    run(&mut install).with_context(|| format!("try by hand: {}", show(&install)))
+}
+
+/// The pinned bpf-linker, under `target/`. Returns the folder it is in.
+pub fn bpf_linker() -> Result<PathBuf> {
+    let tools = target().join("tools");
+    let bin = tools.join("bin");
+    let wanted = format!("bpf-linker {BPF_LINKER}");
+    let version = Command::new(bin.join("bpf-linker")).arg("--version").output();
+    if version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted) {
+        return Ok(bin);
+    }
+    compiler()?;
+    step(&format!("building {wanted} into {} (a minute)", bin.display()));
+    let mut install = cargo();
+    install.args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--root"]);
+    // Outside of the workspace, so that neither its profiles nor its lockfile count.
+    install.arg(&tools).current_dir("/");
+    run(&mut install).with_context(|| format!("try by hand: {}", show(&install)))?;
+    Ok(bin)
+}
+
+/// A C compiler, which some dependencies are built with.
+pub fn compiler() -> Result<()> {
+    if succeeds(Command::new("cc").arg("--version")) { Ok(()) } else { apt(&["gcc", "libc6-dev"]) }
+}
+
+/// Debian packages.
+pub fn apt(packages: &[&str]) -> Result<()> {
+    let installed = |package: &&str| {
+        let status =
+            Command::new("dpkg-query").args(["-W", "-f=${db:Status-Abbrev}", package]).output();
+        status.is_ok_and(|out| out.stdout.starts_with(b"ii"))
+    };
+    let missing: Vec<_> = packages.iter().copied().filter(|package| !installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    step(&format!("installing with apt: {}", missing.join(" ")));
+    let mut install = as_root("apt-get");
+    install.args(["install", "-y", "--no-install-recommends"]).args(&missing);
+    if !succeeds(Command::new("apt-get").arg("--version")) {
+        bail!("these packages are missing and this machine has no apt: {}", missing.join(" "));
+    }
+    let by_hand = || format!("try by hand: apt-get install {}", missing.join(" "));
+    // The package lists may be missing or old: try without, then bring them up to date.
+    if succeeds(&mut install) {
+        return Ok(());
+    }
+    run(as_root("apt-get").arg("update")).with_context(by_hand)?;
+    run(&mut install).with_context(by_hand)
+}
+
+/// Everything that building needs.
+pub fn for_building() -> Result<PathBuf> {
+    compiler()?;
+    nightly()?;
+    bpf_linker()
+}
+
+/// Everything that the live tests need besides.
+pub fn for_testing() -> Result<()> {
+    apt(&["iproute2"])
+}

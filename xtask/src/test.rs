@@ -1,0 +1,63 @@
+//! Tests and checks.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::build::{self, OBJECT, bpf_cargo};
+use crate::setup;
+use crate::shell::{as_root, cargo, output, run, step, succeeds};
+
+/// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
+pub fn host(filter: Option<&str>) -> Result<()> {
+    setup::compiler()?;
+    step("tests of the pure parts");
+    run(cargo()
+        .args(["test", "--workspace", "--exclude", "tcptrace-ebpf", "--lib", "--bins"])
+        .args(filter))?;
+    run(cargo().args(["test", "--package", "tcptrace", "--test", "allocations"]).args(filter))
+}
+
+/// Everything.
+pub fn all(filter: Option<&str>) -> Result<()> {
+    let object = build::ebpf()?;
+    setup::for_testing()?;
+    host(filter)?;
+    step("tests on the live kernel");
+    let live = live_binary(&object)?;
+    run(as_root(live).args(filter))
+}
+
+/// Builds the live tests in release, as users run it: they make more traffic than a debug build
+/// keeps up with. Built as this user, run as root.
+fn live_binary(object: &std::path::Path) -> Result<String> {
+    let mut build = cargo();
+    build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
+    build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
+    let messages = output(&mut build)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "live")
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .context("cargo did not say where the live tests are")
+}
+
+/// Formatting, lints, licences and advisories.
+pub fn lint() -> Result<()> {
+    step("formatting");
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    step("lints");
+    let deny = ["--", "-D", "warnings"];
+    run(cargo()
+        .args(["clippy", "--workspace", "--exclude", "tcptrace-ebpf", "--all-targets"])
+        .args(deny))?;
+    run(bpf_cargo("check")?.env("RUSTFLAGS", "-D warnings"))?;
+    step("licences and advisories");
+    if !succeeds(Command::new("cargo-deny").arg("--version")) {
+        eprintln!("cargo-deny is not here: cargo install --locked cargo-deny");
+        return Ok(());
+    }
+    run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
+}
