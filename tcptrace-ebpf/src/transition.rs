@@ -29,30 +29,57 @@ const WAKE_BAND: u64 = 4096;
 
 #[map]
 static TRANSITIONS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
-/// How many records found no room in the ring, on each CPU.
+/// How many records found no room in the ring, on each CPU, by the program that made them.
 #[map]
-static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// Bytes waiting in the ring from which the reader is woken; below it drains on its own timer.
 #[unsafe(no_mangle)]
 static HIGH_WATER: u64 = u64::MAX;
 
+/// Whether [`transition`] is running on this CPU.
+#[map]
+static TRANSITION_RUNS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+/// How many records [`transition_again`] has sent.
+#[map]
+static TRANSITIONS_RESCUED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn transition(ctx: BtfTracePointContext) -> i32 {
-    let sk = KernelPtr::argument(&ctx, 0);
+    set(&TRANSITION_RUNS, 1);
+    record(&ctx, 0);
+    set(&TRANSITION_RUNS, 0);
+    0
+}
+
+/// Stands in for [`transition`] where that is skipped: the kernel does not let a program interrupt
+/// itself, and a packet that is handled in the middle of one changes states too.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn transition_again(ctx: BtfTracePointContext) -> i32 {
+    let runs = TRANSITION_RUNS.get(0).copied().unwrap_or(0);
+    if runs != 0 && record(&ctx, 1) {
+        add_one(&TRANSITIONS_RESCUED, 0);
+    }
+    0
+}
+
+/// Sends one record; whether it was one to be sent.
+#[inline(always)]
+fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
+    let sk = KernelPtr::argument(ctx, 0);
     if !is_tcp(sk) {
-        return 0;
+        return false;
     }
     let tcp = tcp_sock(sk);
     if tcp.is_null() {
-        return 0;
+        return false;
     }
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if !(0..STATES_END).contains(&new) {
-        warn!(&ctx, "inet_sock_set_state: unknown state {} after {}", new, old);
+        warn!(ctx, "inet_sock_set_state: unknown state {} after {}", new, old);
     }
     let Some(mut entry) = TRANSITIONS.reserve::<TransitionRecord>(0) else {
-        count_lost();
-        return 0;
+        add_one(&TRANSITIONS_LOST, program);
+        return true;
     };
     let who = identity(sk, tcp);
     let pid_tgid = bpf_get_current_pid_tgid();
@@ -82,7 +109,7 @@ pub fn transition(ctx: BtfTracePointContext) -> i32 {
         reserved2: [0; 4],
     });
     entry.submit(u64::from(wake_up()));
-    0
+    true
 }
 
 #[inline(always)]
@@ -117,11 +144,20 @@ fn wake_up() -> u32 {
     if past < WAKE_BAND { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
 }
 
+/// The slot of this CPU. Nothing of the same kind interrupts its user.
 #[inline(always)]
-fn count_lost() {
-    if let Some(lost) = TRANSITIONS_LOST.get_ptr_mut(0) {
-        // SAFETY: the slot of this CPU; an interrupting program of the same kind is skipped by
-        // the kernel (and counted in recursion_misses).
-        unsafe { *lost += 1 };
+fn set(map: &PerCpuArray<u64>, value: u64) {
+    if let Some(slot) = map.get_ptr_mut(0) {
+        // SAFETY: the map's own memory, of this CPU.
+        unsafe { slot.write_volatile(value) };
+    }
+}
+
+#[inline(always)]
+fn add_one(map: &PerCpuArray<u64>, slot: u32) {
+    if let Some(slot) = map.get_ptr_mut(slot) {
+        // SAFETY: the map's own memory, of this CPU. The two programs may interrupt one another,
+        // hence a slot each, but neither itself.
+        unsafe { slot.write_volatile(slot.read_volatile() + 1) };
     }
 }

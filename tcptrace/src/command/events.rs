@@ -72,7 +72,7 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
         }
         OutputFormat::Text => notice(&text::summary(&summary)),
     }
-    stdout.finish().context("cannot write to stdout")
+    stdout.finish().await.context("cannot write to stdout")
 }
 
 struct Printer<'a> {
@@ -93,6 +93,9 @@ impl Printer<'_> {
     }
 
     fn print(&mut self, event: &Transition, look: &text::Look) {
+        if !self.filter.admits_namespace(event.netns) {
+            return;
+        }
         let in_state = self.tracker.apply(event).in_state;
         if self.left == 0 || !self.filter.admits(event.netns, &event.endpoints) {
             return;
@@ -105,5 +108,6 @@ impl Printer<'_> {
             }
             OutputFormat::Text => text::transition(out, look, event, in_state),
         });
+        self.stdout.flush_full();
     }
 }

@@ -29,7 +29,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// Looks once and prints.
 pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
-    let sockets = runtime()?.block_on(look())?;
+    let runtime = runtime()?;
+    let sockets = runtime.block_on(look())?;
     let now = clock::now();
     let mut shown: Vec<_> = sockets
         .into_iter()
@@ -41,7 +42,7 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
         .filter(|(stay, ..)| args.min_age.is_none_or(|min_age| stay.age(now) >= min_age))
         .collect();
     shown.sort_by_key(|(stay, ..)| (stay.since, stay.key));
-    print(&shown, style, now)
+    runtime.block_on(print(&shown, style, now))
 }
 
 async fn look() -> Result<Vec<(Stay, Evidence)>> {
@@ -93,24 +94,23 @@ fn admits(filter: &Filter, stay: &Stay, evidence: &Evidence, finding: &Finding) 
     filter.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
 }
 
-fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {
+async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {
     let mut stdout = Output::start().context("cannot start the output thread")?;
     match style.format {
         OutputFormat::Json => {
             let context = style.context(Style::anchor());
             for (stay, evidence, finding) in shown {
                 let id = alert_id(&style.host.boot_id, stay);
-                stdout.line_or_wait(|out| {
-                    json::socket(out, context, &id, stay, evidence, finding, now)
-                });
+                stdout.line(|out| json::socket(out, context, &id, stay, evidence, finding, now));
+                stdout.flush_patiently().await;
             }
         }
         OutputFormat::Text if shown.is_empty() => notice("no half-closed sockets"),
         OutputFormat::Text => {
             let row = |(stay, evidence, finding)| Row { stay, evidence, finding };
             let rows: Vec<_> = shown.iter().map(|(s, e, f)| row((s, e, f))).collect();
-            stdout.line_or_wait(|out| text::sockets(out, &rows, now));
+            stdout.line(|out| text::sockets(out, &rows, now));
         }
     }
-    stdout.finish().context("cannot write to stdout")
+    stdout.finish().await.context("cannot write to stdout")
 }

@@ -1,13 +1,12 @@
 //! Standard output, written by a thread of its own: a reader that stops reading stops nobody else.
 
 use std::io::{self, Write as _};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel,
-};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Chunks that wait for a slow reader before more are left out.
 const QUEUE: usize = 64;
@@ -18,9 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A bounded queue to stdout. What does not fit is left out, whole lines of it, and counted.
 pub struct Output {
-    chunks: SyncSender<Chunk>,
-    done: Receiver<()>,
-    closed: watch::Receiver<Option<io::ErrorKind>>,
+    chunks: Sender<Chunk>,
+    state: watch::Receiver<State>,
     pending: Chunk,
     unwritten: u64,
 }
@@ -31,26 +29,33 @@ struct Chunk {
     lines: u64,
 }
 
+/// What the thread is at.
+#[derive(Clone, Copy)]
+enum State {
+    Writing,
+    Failed(io::ErrorKind),
+    Done,
+}
+
 impl Output {
     /// Starts the thread.
     ///
     /// # Errors
     /// If there cannot be one.
     pub fn start() -> io::Result<Self> {
-        let (chunks, queue) = sync_channel::<Chunk>(QUEUE);
-        let (finished, done) = channel();
-        let (report, closed) = watch::channel(None);
+        let (chunks, mut queue) = channel::<Chunk>(QUEUE);
+        let (report, state) = watch::channel(State::Writing);
         thread::Builder::new().name("stdout".into()).spawn(move || {
             let mut stdout = io::stdout().lock();
-            for chunk in queue {
+            while let Some(chunk) = queue.blocking_recv() {
                 if let Err(error) = stdout.write_all(&chunk.bytes).and_then(|()| stdout.flush()) {
-                    let _ = report.send(Some(error.kind()));
-                    break;
+                    report.send_replace(State::Failed(error.kind()));
+                    return;
                 }
             }
-            let _ = finished.send(());
+            report.send_replace(State::Done);
         })?;
-        Ok(Self { chunks, done, closed, pending: Chunk::default(), unwritten: 0 })
+        Ok(Self { chunks, state, pending: Chunk::default(), unwritten: 0 })
     }
 
     /// Takes one line, or a few that belong together, from `write`.
@@ -64,31 +69,31 @@ impl Output {
                 tracing::warn!("a line could not be written: {error}");
             }
         }
+    }
+
+    /// Hands over what is pending once that is worth it.
+    pub fn flush_full(&mut self) {
         if self.pending.bytes.len() >= CHUNK {
             self.flush();
         }
     }
 
-    /// As [`Self::line`], but waits for a slow reader instead of leaving anything out.
-    pub fn line_or_wait(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        self.line(write);
-        if self.pending.lines > 0 {
-            // The thread ends only when nothing can be written any more.
-            let _ = self.chunks.send(std::mem::take(&mut self.pending));
-        }
-    }
-
-    /// Hands over what is pending.
+    /// Hands over what is pending, or leaves it out if too much waits already.
     pub fn flush(&mut self) {
         if self.pending.lines == 0 {
             return;
         }
-        match self.chunks.try_send(std::mem::take(&mut self.pending)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) => {
-                self.unwritten += chunk.lines;
-            }
+        let chunk = std::mem::take(&mut self.pending);
+        let lines = chunk.lines;
+        if self.chunks.try_send(chunk).is_err() {
+            self.unwritten += lines;
         }
+    }
+
+    /// Hands over what is pending, and waits for as long as the reader takes.
+    pub async fn flush_patiently(&mut self) {
+        // Fails only if nothing can be written any more, which `finish` tells.
+        let _ = self.chunks.send(std::mem::take(&mut self.pending)).await;
     }
 
     /// Lines left out so far.
@@ -98,25 +103,32 @@ impl Output {
 
     /// Resolves when nothing can be written any more, with the reason.
     pub async fn closed(&mut self) -> io::ErrorKind {
-        match self.closed.wait_for(Option::is_some).await {
-            Ok(kind) => (*kind).unwrap_or(io::ErrorKind::BrokenPipe),
-            Err(_) => io::ErrorKind::BrokenPipe,
+        let failed = |state: &State| matches!(state, State::Failed(_));
+        match self.state.wait_for(failed).await.map(|state| *state) {
+            Ok(State::Failed(kind)) => kind,
+            _ => io::ErrorKind::BrokenPipe,
         }
     }
 
-    /// Writes what is left, within [`PATIENCE`].
+    /// Writes what is left, the last line for sure if the reader reads within [`PATIENCE`].
     ///
     /// # Errors
     /// If stdout failed. A reader that went away is no failure.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush();
-        drop(self.chunks);
-        match self.done.recv_timeout(PATIENCE) {
-            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-        }
-        match *self.closed.borrow() {
-            None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
-            Some(kind) => Err(kind.into()),
+    pub async fn finish(mut self) -> io::Result<()> {
+        let last = async {
+            self.flush_patiently().await;
+            drop(self.chunks);
+            let over = |state: &State| !matches!(state, State::Writing);
+            self.state.wait_for(over).await.map(|state| *state)
+        };
+        match timeout(PATIENCE, last).await {
+            Ok(Ok(State::Failed(io::ErrorKind::BrokenPipe))) => Ok(()),
+            Ok(Ok(State::Failed(kind))) => Err(kind.into()),
+            Ok(Ok(State::Writing | State::Done) | Err(_)) => Ok(()),
+            Err(_) => {
+                tracing::warn!("nobody reads stdout: its last lines are left out");
+                Ok(())
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ async fn follow(args: &WatchArgs, style: &Style) -> Result<()> {
     watch.look_around().await?;
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
-    watch.finish(began)?;
+    watch.finish(began).await?;
     stopped
 }
 
@@ -203,7 +203,7 @@ impl Watch<'_> {
         self.stdout.flush();
     }
 
-    fn finish(mut self, began: Instant) -> Result<()> {
+    async fn finish(mut self, began: Instant) -> Result<()> {
         while self.drain() > 0 {}
         self.tick();
         self.probe.log();
@@ -228,6 +228,6 @@ impl Watch<'_> {
             }
             OutputFormat::Text => notice(&text::summary(&summary)),
         }
-        stdout.finish().context("cannot write to stdout")
+        stdout.finish().await.context("cannot write to stdout")
     }
 }

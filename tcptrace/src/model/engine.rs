@@ -88,14 +88,19 @@ impl Engine {
 
     /// Takes in one input; `now` is not before any moment it mentions.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        let namespaces = &self.config.filter.sockets;
         match input {
+            Input::Transition(event) if !namespaces.admits_namespace(event.netns) => {}
             Input::Transition(event) => {
                 if let Some(ended) = self.tracker.apply(event).ended {
                     self.resolve(&ended);
                 }
             }
             Input::SnapshotBegins => self.tracker.snapshot_begins(),
-            Input::Snapshot(observed) => self.tracker.snapshot_ends(now, observed),
+            Input::Snapshot(observed) => {
+                let wanted = observed.iter().filter(|o| namespaces.admits_namespace(o.netns));
+                self.tracker.snapshot_ends(now, wanted);
+            }
             Input::Evidence(evidence) => self.judge_all(now, evidence),
             Input::Tick => self.tick(now),
         }

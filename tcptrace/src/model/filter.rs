@@ -39,10 +39,16 @@ fn any_or_none<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {
 }
 
 impl SocketFilter {
+    /// Whether sockets of `netns` are asked for at all. A socket never leaves its namespace, so
+    /// nothing of another one needs to be looked at.
+    pub fn admits_namespace(&self, netns: NetNs) -> bool {
+        any_or_none(&self.namespaces, |&wanted| wanted == netns)
+    }
+
     /// Whether a socket in `netns` with these ends is asked for.
     pub fn admits(&self, netns: NetNs, endpoints: &Endpoints) -> bool {
         let ends = [endpoints.local, endpoints.remote];
-        any_or_none(&self.namespaces, |&wanted| wanted == netns)
+        self.admits_namespace(netns)
             && any_or_none(&self.ports, |&port| ends.iter().any(|end| end.port() == port))
             && any_or_none(&self.networks, |network| {
                 ends.iter().any(|end| contains(network, end.ip()))

@@ -218,7 +218,11 @@ impl Tracker {
 
     /// Takes in what the snapshot showed. Every record of before its end must have been applied.
     /// Sockets that changed meanwhile are left as they are.
-    pub fn snapshot_ends(&mut self, now: Instant, observed: &[Observed]) {
+    pub fn snapshot_ends<'a>(
+        &mut self,
+        now: Instant,
+        observed: impl IntoIterator<Item = &'a Observed>,
+    ) {
         let touched = self.touched.take().unwrap_or_default();
         for socket in observed {
             if touched.contains(&socket.key) || self.live.contains_key(&socket.key) {

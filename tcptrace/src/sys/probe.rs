@@ -25,13 +25,15 @@ use crate::model::socket::{SocketKey, TcpState};
 /// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
 /// can make.
 pub const RING_BYTES: u32 = 8 << 20;
-const PROGRAM: &str = "transition";
+/// The second stands in for the first where the kernel skips that.
+const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
 
 /// The attached probe. Dropping it detaches.
 pub struct Probe {
     ebpf: Ebpf,
     ring: AsyncFd<RingBuf<MapData>>,
     lost: PerCpuArray<MapData, u64>,
+    rescued: PerCpuArray<MapData, u64>,
     logger: EbpfLogger<&'static dyn log::Log>,
     undecodable: u64,
     last_error: Option<DecodeError>,
@@ -45,8 +47,10 @@ impl Probe {
     pub fn attach(kernel: &mut Kernel, ring_bytes: u32) -> Result<Self> {
         let globals =
             Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0 };
-        let mut ebpf =
-            kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("inet_sock_set_state", btf))?;
+        let mut ebpf = kernel.load(&globals, |ebpf, btf| {
+            let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
+            PROGRAMS.into_iter().try_for_each(&mut load)
+        })?;
         let ring = ebpf.take_map("TRANSITIONS").context("the object has no ring")?;
         let ring = RingBuf::try_from(ring)?;
         // SAFETY: the ring owns its map's descriptor and keeps it until it is dropped.
@@ -54,11 +58,16 @@ impl Probe {
             .map_err(|error| error.into_parts().1)?;
         let lost = ebpf.take_map("TRANSITIONS_LOST").context("the object has no loss counter")?;
         let logger = EbpfLogger::init(&mut ebpf)?;
-        program(&mut ebpf)?.attach().context("cannot attach to inet_sock_set_state")?;
+        let rescued = ebpf.take_map("TRANSITIONS_RESCUED").context("the object has no counter")?;
+        for name in PROGRAMS {
+            let attached = program(&mut ebpf, name)?.attach();
+            attached.context("cannot attach to inet_sock_set_state")?;
+        }
         let mut probe = Self {
             ebpf,
             ring,
             lost: PerCpuArray::try_from(lost)?,
+            rescued: PerCpuArray::try_from(rescued)?,
             logger,
             undecodable: 0,
             last_error: None,
@@ -153,16 +162,24 @@ impl Probe {
     /// # Errors
     /// If the kernel does not tell.
     pub fn lost(&self) -> Result<Lost> {
-        let ring = self.lost.get(&0, 0)?.iter().sum();
-        let program: &BtfTracePoint =
-            self.ebpf.program(PROGRAM).context("the object has no program")?.try_into()?;
-        Ok(Lost { ring, recursion: program_info(program.fd()?)?.recursion_misses })
+        let sum = |map: &PerCpuArray<MapData, u64>, slot| -> Result<u64> {
+            Ok(map.get(&slot, 0)?.iter().sum())
+        };
+        let first: &BtfTracePoint =
+            self.ebpf.program(PROGRAMS[0]).context("the object has no program")?.try_into()?;
+        let skipped = program_info(first.fd()?)?.recursion_misses;
+        Ok(Lost {
+            ring: sum(&self.lost, 0)? + sum(&self.lost, 1)?,
+            recursion: skipped.saturating_sub(sum(&self.rescued, 0)?),
+        })
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut BtfTracePoint, aya::programs::ProgramError> {
-    let program = ebpf.program_mut(PROGRAM).expect("the object is compiled in");
-    program.try_into()
+fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut BtfTracePoint, aya::programs::ProgramError> {
+    ebpf.program_mut(name).expect("the object is compiled in").try_into()
 }
 
 /// The kernel's account of a loaded program. aya does not tell of `recursion_misses`.

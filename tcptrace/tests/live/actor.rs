@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -141,19 +142,10 @@ impl Actor {
         self.ask(&format!("name {hex}"));
     }
 
-    /// Accepts `count` connections, reads each to its end and closes it, in the background.
-    pub fn serve(&mut self, listener: Sock, count: usize) {
-        self.ask(&format!("serve {} {count}", listener.id));
-    }
-
-    /// Connects and closes `count` times, and waits for each to be over.
-    pub fn churn(&mut self, address: &str, port: u16, count: usize) {
-        self.ask(&format!("churn {address} {port} {count}"));
-    }
-
-    /// Waits for what runs in the background.
-    pub fn join(&mut self) {
-        self.ask("join");
+    /// Makes `count` connections to itself. The client closes first, the server when it has read
+    /// the end; all are over when this returns.
+    pub fn churn(&mut self, address: &str, count: usize) {
+        self.ask(&format!("churn {address} {count}"));
     }
 
     /// Ends the process as an operator would: nothing in it gets to close anything.
@@ -295,26 +287,8 @@ impl Stage {
                 rustix::thread::set_name(&CString::new(name).unwrap()).unwrap();
                 String::new()
             }
-            ["serve", id, count] => {
-                let listener = self.listeners[&id.parse().unwrap()].try_clone().unwrap();
-                let count = count.parse().unwrap();
-                self.background.push(thread::spawn(move || {
-                    for _ in 0..count {
-                        let (mut stream, _) = listener.accept().unwrap();
-                        while stream.read(&mut [0; 4096]).unwrap() > 0 {}
-                    }
-                }));
-                String::new()
-            }
-            ["churn", address, port, count] => {
-                let port: u16 = port.parse().unwrap();
-                for _ in 0..count.parse::<usize>().unwrap() {
-                    drop(TcpStream::connect((*address, port)).unwrap());
-                }
-                String::new()
-            }
-            ["join"] => {
-                self.join();
+            ["churn", address, count] => {
+                churn(address, count.parse().unwrap());
                 String::new()
             }
             other => panic!("an actor cannot {other:?}"),
@@ -343,6 +317,26 @@ impl Stage {
             thread.join().unwrap();
         }
     }
+}
+
+fn churn(address: &str, count: usize) {
+    /// Connections under way: an accept queue that overflows would cost a second a time.
+    const WINDOW: usize = 64;
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let target = listener.local_addr().unwrap();
+    let (begin, begun) = sync_channel(WINDOW);
+    let server = thread::spawn(move || {
+        for () in begun {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.read(&mut [0; 4096]).unwrap() > 0 {}
+        }
+    });
+    for _ in 0..count {
+        drop(TcpStream::connect(target).unwrap());
+        begin.send(()).unwrap();
+    }
+    drop(begin);
+    server.join().unwrap();
 }
 
 fn pass(mail: &UnixStream, stream: &TcpStream) {

@@ -5,8 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use libtest_mimic::Failed;
+
+use crate::watcher::DEADLINE;
 
 /// Fails, loudly, where the tests cannot run.
 pub fn require_root() -> Result<(), Failed> {
@@ -44,6 +47,19 @@ impl Namespace {
         let namespace = Self { name, inode };
         namespace.exec(&["ip", "link", "set", "lo", "up"]);
         namespace
+    }
+
+    /// Waits until every connection in it is over, by `ss`: the last packets of a connection are
+    /// handled some time after both programs have closed it.
+    pub fn wait_until_quiet(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let open = self.exec(&["ss", "-Htan", "exclude", "time-wait"]);
+            if open.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still open: {open}");
+        }
     }
 
     /// Runs a command in it and returns what it printed.

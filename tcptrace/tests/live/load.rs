@@ -20,16 +20,14 @@ const TRANSITIONS: u64 = 10;
 /// each port that its TIME_WAITs do not use up the local ports.
 fn churn(namespace: &Namespace, connections: usize) {
     const TO_ONE_PORT: usize = 10_000;
-    let (mut server, mut client) = (Actor::start_in(namespace), Actor::start_in(namespace));
+    let mut actor = Actor::start_in(namespace);
     let mut left = connections;
     while left > 0 {
         let count = left.min(TO_ONE_PORT);
-        let listener = server.listen("127.0.0.1");
-        server.serve(listener, count);
-        client.churn("127.0.0.1", listener.local_port, count);
-        server.join();
+        actor.churn("127.0.0.1", count);
         left -= count;
     }
+    namespace.wait_until_quiet();
 }
 
 fn churn_is_accounted_for_exactly() {
@@ -69,7 +67,10 @@ fn a_reader_that_stops_reading() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("summary"), "the last line is missing: {said}");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary = lines.last().unwrap();
     let count = |value: &Value| value.as_u64().unwrap();

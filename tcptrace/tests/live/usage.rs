@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::actor::Actor;
+use crate::host::run;
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
@@ -37,7 +38,9 @@ fn without_privileges_it_says_what_is_missing() {
     const NOBODY: u32 = 65_534;
     // The build may lie where nobody else may look.
     let copy = std::env::temp_dir().join(format!("tcptrace-unprivileged-{}", std::process::id()));
-    std::fs::copy(env!("CARGO_BIN_EXE_tcptrace"), &copy).unwrap();
+    // Not by this process: a descriptor open for writing would be inherited by other tests'
+    // children for a moment, and the copy could not be executed.
+    run(&["cp", env!("CARGO_BIN_EXE_tcptrace"), copy.to_str().unwrap()]);
     for args in [&["watch"][..], &["events"]] {
         let (code, out, err) =
             finish(Command::new(&copy).args(args).current_dir("/").uid(NOBODY).gid(NOBODY));
