@@ -5,6 +5,8 @@ mod setup;
 mod shell;
 mod test;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -38,8 +40,18 @@ enum Task {
     Lint,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let Cli::Task(task) = Cli::parse();
+    match run(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     match task {
         Task::Build => build::all(),
         Task::Run { args } => build::run(&args),

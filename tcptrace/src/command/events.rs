@@ -5,7 +5,7 @@ use std::io;
 use anyhow::{Context as _, Result};
 
 use super::output::Output;
-use super::session::{ACCOUNT, BATCH, DRAIN, Stop, runtime};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, runtime};
 use super::{Style, filters, notice};
 use crate::cli::{EventsArgs, OutputFormat};
 use crate::model::event::Transition;
@@ -53,6 +53,8 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
         }
         printer.drain(&mut probe);
     }
+    while printer.drain(&mut probe) > 0 {}
+    tokio::time::sleep(LAST_RECORDS).await;
     while printer.drain(&mut probe) > 0 {}
     let now = clock::now();
     let summary = Summary {

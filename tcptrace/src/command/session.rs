@@ -11,6 +11,9 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 pub const DRAIN: Duration = Duration::from_millis(50);
 /// How often the kernel is asked what it lost.
 pub const ACCOUNT: Duration = Duration::from_secs(1);
+/// At the end of a run, how long a record may still be in the making: the program that writes it
+/// can be preempted, and what comes after it in the ring cannot be read before.
+pub const LAST_RECORDS: Duration = Duration::from_millis(50);
 /// Records taken from the ring before anything else gets its turn.
 pub const BATCH: usize = 1 << 16;
 

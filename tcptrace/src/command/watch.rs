@@ -7,7 +7,7 @@ use std::io;
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output as Stdout;
-use super::session::{ACCOUNT, BATCH, DRAIN, Stop, runtime};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, runtime};
 use super::{Style, filters, not_built, notice};
 use crate::cli::{OutputFormat, ProbeChoice, StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
@@ -204,6 +204,8 @@ impl Watch<'_> {
     }
 
     async fn finish(mut self, began: Instant) -> Result<()> {
+        while self.drain() > 0 {}
+        tokio::time::sleep(LAST_RECORDS).await;
         while self.drain() > 0 {}
         self.tick();
         self.probe.log();

@@ -12,7 +12,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn steps(lines: &[Value], cookie: u64) -> Vec<(String, String)> {
-    let of_it = lines.iter().filter(|line| line["cookie"] == cookie.to_string());
+    let cookie = cookie.to_string();
+    let of_it = lines.iter().filter(|line| line["cookie"] == cookie);
     let state = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
     of_it.map(|line| (state(line, "old"), state(line, "new"))).collect()
 }
@@ -46,9 +47,8 @@ fn the_life_of_a_connection() {
             .filter(|l| l["type"] == "transition")
             .all(|l| { l["netns"] == namespace.inode && l["skaddr"].is_string() })
     );
-    let left = lines
-        .iter()
-        .find(|line| line["old"] == "CLOSE_WAIT" && line["cookie"] == here.cookie.to_string());
+    let cookie = here.cookie.to_string();
+    let left = lines.iter().find(|line| line["old"] == "CLOSE_WAIT" && line["cookie"] == cookie);
     assert!(left.unwrap()["in_state_ms"].is_u64());
     let summary = lines.last().unwrap();
     assert_eq!(summary["lost"], serde_json::json!({ "ring": 0, "recursion": 0, "gaps": 0 }));

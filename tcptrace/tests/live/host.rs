@@ -24,9 +24,9 @@ pub fn require_root() -> Result<(), Failed> {
 pub fn take_turn(alone: bool) -> io::Result<File> {
     let turn = File::create(std::env::temp_dir().join("tcptrace-live.lock"))?;
     if alone {
-        turn.lock()?
+        turn.lock()?;
     } else {
-        turn.lock_shared()?
+        turn.lock_shared()?;
     }
     Ok(turn)
 }
@@ -93,15 +93,16 @@ pub struct SsSocket {
     pub pids: Vec<u32>,
 }
 
-/// The sockets whose local port is `port`, without listeners, by `ss` in `namespace`.
+/// The connections whose local port is `port`, without those that are past their end, by `ss` in
+/// `namespace`.
 pub fn ss(namespace: Option<&Namespace>, port: u16) -> Vec<SsSocket> {
     let source = format!("sport = :{port}");
-    let command = ["ss", "-Htanp", &source];
+    let command = ["ss", "-Htanp", "state", "connected", "exclude", "time-wait", &source];
     let shown = match namespace {
         Some(namespace) => namespace.exec(&command),
         None => run(&command),
     };
-    let sockets = shown.lines().filter(|line| !line.starts_with("LISTEN")).map(|line| {
+    let sockets = shown.lines().map(|line| {
         let mut fields = line.split_whitespace();
         let mut next = || fields.next().unwrap();
         let (state, recv, send) = (next(), next(), next());

@@ -36,7 +36,10 @@ fn every_kind_in_one_namespace() {
     client.close(unaccepted);
 
     let lines = ls(&["--netns", &namespace.name]);
-    let find = |cookie: u64| lines.iter().find(|line| line["cookie"] == cookie.to_string());
+    let find = |cookie: u64| {
+        let cookie = cookie.to_string();
+        lines.iter().find(move |line| line["cookie"] == cookie)
+    };
     let verdict = |cookie| find(cookie).map(|line| line["verdict"].as_str().unwrap());
     assert_eq!(verdict(unread.1.cookie), Some("data_unread"));
     assert_eq!(verdict(waiting.0.cookie), Some("peer_not_closing"));
@@ -74,7 +77,8 @@ fn without_the_right_to_load_programs() {
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("holders are read from /proc"), "{err}");
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let ours = lines.iter().find(|line| line["cookie"] == here.cookie.to_string()).unwrap();
+    let cookie = here.cookie.to_string();
+    let ours = lines.iter().find(|line| line["cookie"] == cookie).unwrap();
     assert_eq!(ours["verdict"], "eof_unread");
     assert_eq!(ours["blame"]["pid"], server.pid());
     assert_eq!(ours["evidence"]["sources"], serde_json::json!(["proc", "sock_diag"]));
