@@ -56,13 +56,13 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
         notice(&format!("holders are read from /proc, which is slower: {why:#}"));
     }
     let mut worker = Worker::start(holders)?;
-    worker.ask(Request::Snapshot)?;
+    worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
     };
-    let (observed, view) = snapshot.context("cannot see which sockets there are")?;
-    if view.closed > 0 {
-        let closed = view.closed;
+    let mut snapshot = snapshot.context("cannot see which sockets there are")?;
+    if snapshot.closed > 0 {
+        let closed = snapshot.closed;
         notice(&format!(
             "{closed} network namespaces cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE allow \
              it): what no process holds does not show there"
@@ -70,7 +70,11 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX);
     tracker.snapshot_begins();
-    tracker.snapshot_ends(clock::now(), &observed);
+    // A table of one moment takes minisockets as well: nothing here waits for their end.
+    for socket in &mut snapshot.half_closed {
+        socket.minisocket = None;
+    }
+    tracker.snapshot_ends(clock::now(), &snapshot, |_| true);
     let stays: Vec<_> = tracker.stays().copied().collect();
     tokio::time::sleep(BETWEEN_LOOKS).await;
     worker.ask(Request::Examine(stays))?;

@@ -11,12 +11,13 @@ use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, runtime};
 use super::{Style, filters, not_built, notice};
 use crate::cli::{OutputFormat, ProbeChoice, StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
+use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::Instant;
-use crate::model::tracker::{Observed, Thresholds};
+use crate::model::tracker::Thresholds;
 use crate::report::{json, text};
 use crate::sys::clock;
-use crate::sys::evidence::{Reply, Request, View, Worker};
+use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
 use crate::sys::probe::Probe;
@@ -87,41 +88,42 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Takes in what was there first, and says that it is ready.
     async fn look_around(&mut self) -> Result<()> {
-        self.engine.handle(clock::now(), Input::SnapshotBegins);
-        self.worker.ask(Request::Snapshot)?;
-        let Reply::Snapshot(snapshot) = self.worker.reply().await? else {
-            bail!("the evidence thread answered another question");
-        };
-        let (observed, view) = snapshot.context("cannot see which sockets are there already")?;
-        while self.drain() > 0 {}
-        let followed: Vec<_> = observed.into_iter().filter(|socket| !socket.minisocket).collect();
-        self.engine.handle(clock::now(), Input::Snapshot(&followed));
-        self.say_ready(&followed, view);
+        self.tick();
+        let reply = self.worker.reply().await?;
+        if let Reply::Snapshot(Err(error)) = reply {
+            return Err(error.context("cannot see which sockets are there already"));
+        }
+        let text = self.first_line(&reply);
+        self.take(reply);
+        notice(&text);
+        notice("ready");
         self.tick();
         Ok(())
     }
 
-    fn say_ready(&self, observed: &[Observed], view: View) {
+    /// What is traced with, and what was there first.
+    fn first_line(&self, reply: &Reply) -> String {
+        let Reply::Snapshot(Ok(Snapshot { half_closed, asked, closed, .. })) = reply else {
+            return String::new();
+        };
         let version = concat!("tcptrace ", env!("CARGO_PKG_VERSION"));
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let there = observed.len();
+        let (namespaces, there) = (asked.len() + closed, half_closed.len());
         let was = if there == 1 { "socket was" } else { "sockets were" };
-        let namespaces = view.namespaces;
-        notice(&format!(
+        let mut text = format!(
             "{version} · tp_btf, {} · {namespaces} network namespace{} · {there} half-closed {was} \
              there first",
             self.worker.holders(),
             plural(namespaces),
-        ));
-        if view.closed > 0 {
-            let closed = view.closed;
-            notice(&format!(
-                "{closed} network namespace{} cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE \
-                 allow it): connections never accepted do not show there",
-                plural(closed),
-            ));
+        );
+        if *closed > 0 {
+            text += &format!(
+                "\n{closed} network namespace{} cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE \
+                 allow it): connections never accepted and orphans do not show there",
+                plural(*closed),
+            );
         }
-        notice("ready");
+        text
     }
 
     async fn run(&mut self, stop: &mut Stop) -> Result<()> {
@@ -140,7 +142,7 @@ impl Watch<'_> {
                     result?;
                     self.drain();
                 }
-                _ = account.tick() => self.probe.log(),
+                _ = account.tick() => self.account()?,
                 () = tokio::time::sleep(pause) => {
                     self.drain();
                 }
@@ -153,6 +155,13 @@ impl Watch<'_> {
     fn pause(&self) -> Duration {
         let deadline = self.engine.next_deadline();
         deadline.map_or(DRAIN, |deadline| deadline.since(clock::now()).min(DRAIN))
+    }
+
+    fn account(&mut self) -> Result<()> {
+        self.probe.log();
+        let lost = self.probe.lost()?;
+        self.engine.handle(clock::now(), Input::Lost(lost));
+        Ok(())
     }
 
     fn drain(&mut self) -> usize {
@@ -171,7 +180,16 @@ impl Watch<'_> {
                 }
                 self.engine.handle(clock::now(), Input::Evidence(evidence.ok()));
             }
-            Reply::Snapshot(_) => {}
+            Reply::Snapshot(snapshot) => {
+                if let Err(error) = &snapshot {
+                    notice(&format!("cannot look at all sockets, trying again: {error:#}"));
+                }
+                let snapshot = snapshot.ok();
+                self.engine.handle(clock::now(), Input::Snapshot(snapshot.as_ref()));
+            }
+            Reply::Orphans(at, found) => {
+                self.engine.handle(clock::now(), Input::Orphans(at, &found));
+            }
         }
     }
 
@@ -181,9 +199,15 @@ impl Watch<'_> {
         while let Some(output) = self.engine.poll() {
             let Self { stdout, style, each, worker, .. } = self;
             match (output, style.format) {
+                // If the thread has ended, the next answer that is waited for says so.
                 (Output::Examine(stays), _) => {
-                    // If the thread has ended, the next answer that is waited for says so.
                     let _ = worker.ask(Request::Examine(stays));
+                }
+                (Output::TakeSnapshot { others }, _) => {
+                    let _ = worker.ask(Request::Snapshot { others });
+                }
+                (Output::FindOrphans(namespaces), _) => {
+                    let _ = worker.ask(Request::Orphans(namespaces));
                 }
                 (Output::Alert(alert), OutputFormat::Json) => {
                     stdout.line(|out| json::alert(out, style.context(anchor), &alert));

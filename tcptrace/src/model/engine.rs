@@ -7,27 +7,36 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::alert::{Alert, alert_id};
-use super::event::Transition;
+use super::event::{Lost, Transition};
 use super::evidence::Evidence;
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups};
+use super::orphans::Orphans;
+use super::snapshot::{Observed, Snapshot};
+use super::socket::{HalfClosed, NetNs, TcpState};
 use super::stay::{Ended, Stay, StayId};
 use super::time::Instant;
-use super::tracker::{Counts, Observed, Thresholds, Tracker};
-use super::verdict::{Judgement, judge};
+use super::tracker::{Counts, Thresholds, Tracker};
+use super::verdict::{Finding, Judgement, find, judge};
 
 /// After a look that failed, when to look again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between two repairs at least so long, and twenty times as long as the last one took.
+const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+const REPAIR_SHARE: u32 = 20;
 
 /// What the core is told.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A socket changed its state.
     Transition(&'a Transition),
-    /// A snapshot is about to be taken.
-    SnapshotBegins,
-    /// And was: all transitions of before its end have been handled.
-    Snapshot(&'a [Observed]),
+    /// The snapshot asked for: all transitions of before its end have been handled. `None` where
+    /// it could not be taken.
+    Snapshot(Option<&'a Snapshot>),
+    /// The minisockets in FIN_WAIT2 of the namespaces asked for, as they were at that moment.
+    Orphans(Instant, &'a [Observed]),
+    /// How much has been lost since the start.
+    Lost(Lost),
     /// What was found out about the stays asked for; all transitions of before the look began have
     /// been handled. `None` where the look itself failed.
     Evidence(Option<Vec<(StayId, Evidence)>>),
@@ -40,6 +49,13 @@ pub enum Input<'a> {
 pub enum Output {
     /// Find out about these and answer with [`Input::Evidence`]. No more is asked before that.
     Examine(Vec<Stay>),
+    /// Look at all sockets and answer with [`Input::Snapshot`], likewise.
+    TakeSnapshot {
+        /// Whether those in other states count too.
+        others: bool,
+    },
+    /// Look at the minisockets of these namespaces and answer with [`Input::Orphans`], likewise.
+    FindOrphans(Vec<NetNs>),
     /// Tell of one stay.
     Alert(Box<Alert>),
     /// Tell of a group.
@@ -59,6 +75,26 @@ pub struct EngineConfig {
     pub boot_id: String,
 }
 
+/// When all sockets are to be looked at.
+#[derive(Debug, Default)]
+struct Repair {
+    /// What had been lost, gaps included, when the last snapshot began.
+    lost_before: u64,
+    /// What has been lost by now.
+    lost: u64,
+    /// When the one that is under way began.
+    under_way: Option<Instant>,
+    /// Not before then.
+    not_before: Instant,
+    taken: bool,
+}
+
+impl Repair {
+    fn is_due(&self, gaps: u64) -> bool {
+        self.under_way.is_none() && (!self.taken || self.lost + gaps > self.lost_before)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
@@ -66,7 +102,9 @@ pub struct Engine {
     tracker: Tracker,
     firing: HashMap<StayId, Alert>,
     groups: Groups,
+    orphans: Orphans,
     examining: Option<Vec<StayId>>,
+    repair: Repair,
     outputs: VecDeque<Output>,
     alerts: u64,
 }
@@ -80,7 +118,9 @@ impl Engine {
             tracker,
             firing: HashMap::new(),
             groups: Groups::default(),
+            orphans: Orphans::default(),
             examining: None,
+            repair: Repair::default(),
             outputs: VecDeque::new(),
             alerts: 0,
         }
@@ -93,14 +133,12 @@ impl Engine {
             Input::Transition(event) if !namespaces.admits_namespace(event.netns) => {}
             Input::Transition(event) => {
                 if let Some(ended) = self.tracker.apply(event).ended {
-                    self.resolve(&ended);
+                    self.stay_ended(&ended, event);
                 }
             }
-            Input::SnapshotBegins => self.tracker.snapshot_begins(),
-            Input::Snapshot(observed) => {
-                let wanted = observed.iter().filter(|o| namespaces.admits_namespace(o.netns));
-                self.tracker.snapshot_ends(now, wanted);
-            }
+            Input::Snapshot(snapshot) => self.take_in(now, snapshot),
+            Input::Orphans(at, found) => self.orphans_shown(now, at, found),
+            Input::Lost(lost) => self.repair.lost = lost.ring + lost.recursion,
             Input::Evidence(evidence) => self.judge_all(now, evidence),
             Input::Tick => self.tick(now),
         }
@@ -114,9 +152,69 @@ impl Engine {
                 self.outputs.push_back(Output::Examine(due));
             }
         }
+        if self.repair.is_due(self.tracker.counts().gaps) && now >= self.repair.not_before {
+            self.tracker.snapshot_begins();
+            self.repair.lost_before = self.repair.lost + self.tracker.counts().gaps;
+            self.repair.under_way = Some(now);
+            self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken });
+        }
+        if let Some(namespaces) = self.orphans.due(now) {
+            self.outputs.push_back(Output::FindOrphans(namespaces));
+        }
         for notice in self.groups.tell(now) {
             self.outputs.push_back(Output::Group(Box::new(notice)));
         }
+    }
+
+    fn take_in(&mut self, now: Instant, snapshot: Option<&Snapshot>) {
+        let began = self.repair.under_way.take().unwrap_or(now);
+        self.repair.not_before =
+            now.after(REPAIR_PAUSE.max(now.since(began).saturating_mul(REPAIR_SHARE)));
+        let Some(snapshot) = snapshot else {
+            // What was lost is still lost.
+            self.repair.lost_before = 0;
+            return;
+        };
+        self.repair.taken = true;
+        let namespaces = &self.config.filter.sockets;
+        let wanted = |netns| namespaces.admits_namespace(netns);
+        let ended = self.tracker.snapshot_ends(now, snapshot, wanted);
+        let minisockets = snapshot.half_closed.iter().filter(|s| s.minisocket.is_some());
+        for orphan in minisockets.filter(|orphan| wanted(orphan.netns)) {
+            self.orphans.seen_first(now, orphan, self.config.thresholds.fin_wait2);
+        }
+        for ended in ended {
+            self.resolve(&ended);
+        }
+        self.tick(now);
+    }
+
+    fn stay_ended(&mut self, ended: &Ended, event: &Transition) {
+        let given_up = ended.stay.state == HalfClosed::FinWait2
+            && event.new == TcpState::Close
+            && event.circumstances.err == 0
+            && (ended.stay.orphan || event.circumstances.dead);
+        if given_up {
+            let told = self.firing.contains_key(&ended.stay.id);
+            self.orphans.given_up(ended, self.config.thresholds.fin_wait2, told);
+        } else {
+            self.resolve(ended);
+        }
+    }
+
+    fn orphans_shown(&mut self, now: Instant, looked_at: Instant, sockets: &[Observed]) {
+        let threshold = self.config.thresholds.fin_wait2;
+        let tracker = &mut self.tracker;
+        let (stuck, ended) = self.orphans.shown(looked_at, sockets, threshold, || tracker.name());
+        for stay in stuck {
+            let evidence = Evidence::of_minisocket(looked_at, &stay, sockets);
+            let finding = find(&stay, &evidence, threshold);
+            self.accuse(now, stay, evidence, finding);
+        }
+        for ended in ended {
+            self.resolve(&ended);
+        }
+        self.tick(now);
     }
 
     fn judge_all(&mut self, now: Instant, evidence: Option<Vec<(StayId, Evidence)>>) {
@@ -137,28 +235,7 @@ impl Engine {
         let Some(&stay) = self.tracker.get(id) else { return };
         let threshold = self.config.thresholds.of(stay.state);
         match judge(&stay, &evidence, threshold) {
-            Judgement::Stuck(finding) => {
-                let processes = evidence
-                    .holders
-                    .iter()
-                    .flatten()
-                    .map(|holder| &*holder.process)
-                    .chain(finding.blame.iter().map(|blame| &*blame.process));
-                let filter = &self.config.filter;
-                if !filter.admits(stay.netns, &stay.endpoints, finding.verdict, processes) {
-                    return;
-                }
-                self.fire(Alert {
-                    id: alert_id(&self.config.boot_id, &stay),
-                    group: "".into(),
-                    stay,
-                    at: now,
-                    threshold,
-                    finding: Rc::new(finding),
-                    evidence: Rc::new(evidence),
-                    ended_by: None,
-                });
-            }
+            Judgement::Stuck(finding) => self.accuse(now, stay, evidence, finding),
             Judgement::InUse(_, again) => {
                 self.tracker.postpone(id, again, evidence.progress, evidence.looked_at);
             }
@@ -169,6 +246,26 @@ impl Engine {
                 self.tracker.forget(id, now);
             }
         }
+    }
+
+    /// Tells of a stay that is stuck, if anybody wants to hear of it.
+    fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
+        let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
+        let processes = holders.chain(finding.blame.iter().map(|blame| &*blame.process));
+        let filter = &self.config.filter;
+        if !filter.admits(stay.netns, &stay.endpoints, finding.verdict, processes) {
+            return;
+        }
+        self.fire(Alert {
+            id: alert_id(&self.config.boot_id, &stay),
+            group: "".into(),
+            stay,
+            at: now,
+            threshold: self.config.thresholds.of(stay.state),
+            finding: Rc::new(finding),
+            evidence: Rc::new(evidence),
+            ended_by: None,
+        });
     }
 
     fn fire(&mut self, mut alert: Alert) {
@@ -199,7 +296,12 @@ impl Engine {
     /// When to [`Input::Tick`] next, if nothing else comes in before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
-        stays.into_iter().chain(self.groups.next_deadline()).min()
+        let repair = self.repair.is_due(self.tracker.counts().gaps);
+        let repair = repair.then_some(self.repair.not_before);
+        [stays, self.groups.next_deadline(), self.orphans.next_deadline(), repair]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What the tracker has counted.
@@ -209,7 +311,7 @@ impl Engine {
 
     /// How many sockets are tracked now.
     pub fn tracked(&self) -> usize {
-        self.tracker.tracked()
+        self.tracker.tracked() + self.orphans.followed()
     }
 
     /// How many alerts have fired, and how many groups have formed and resolved.

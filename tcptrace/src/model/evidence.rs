@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use super::event::Progress;
 use super::process::Holder;
+use super::snapshot::Observed;
 use super::socket::TcpState;
+use super::stay::Stay;
 use super::time::Instant;
 
 /// What one look at one socket showed. Unknown is `None`, never zero.
@@ -39,6 +41,23 @@ pub struct Evidence {
     pub peer_holders: Option<Vec<Holder>>,
     /// Where all this comes from.
     pub sources: Sources,
+}
+
+impl Evidence {
+    /// All there is to know of a minisocket: that it is there, and for how much longer.
+    pub fn of_minisocket(looked_at: Instant, stay: &Stay, shown: &[Observed]) -> Self {
+        let socket = shown.iter().find(|socket| socket.key == stay.key);
+        let left = socket.and_then(|socket| socket.minisocket);
+        Self {
+            looked_at,
+            state: Some(TcpState::FinWait2),
+            holders: Some(Vec::new()),
+            inode: Some(0),
+            timer: left.map_or(Timer::Unknown, Timer::TimeWait),
+            sources: Sources { sock_diag: true, sock_diag_asked: true, ..Sources::default() },
+            ..Self::default()
+        }
+    }
 }
 
 /// The kernel's timer on a socket, as sock_diag tells.

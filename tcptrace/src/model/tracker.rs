@@ -10,7 +10,8 @@ use slab::Slab;
 
 use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
-use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use super::snapshot::{Observed, Snapshot};
+use super::socket::{HalfClosed, NetNs, SocketKey, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId, ended_by};
 use super::time::Instant;
 
@@ -36,31 +37,6 @@ impl Thresholds {
     }
 }
 
-/// A half-closed socket as a snapshot shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Observed {
-    /// The socket.
-    pub key: SocketKey,
-    /// The address of its `struct sock`, if the source tells.
-    pub skaddr: u64,
-    /// Its network namespace.
-    pub netns: NetNs,
-    /// Both ends.
-    pub endpoints: Endpoints,
-    /// The state it is in.
-    pub state: HalfClosed,
-    /// FIN_WAIT2 without a program's socket.
-    pub orphan: bool,
-    /// Only a timed stand-in is left of it, which makes no transitions.
-    pub minisocket: bool,
-    /// It has been in this state at least so long.
-    pub age_min: Duration,
-    /// And at most so long; `None`: no bound but boot.
-    pub age_max: Option<Duration>,
-    /// How far both directions had come.
-    pub progress: Option<Progress>,
-}
-
 /// What a transition meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -81,7 +57,7 @@ pub struct Counts {
     pub overflow: u64,
     /// Stays begun, by [`HalfClosed::index`].
     pub stays: [u64; 2],
-    /// Stays ended because the kernel no longer shows the socket: their end was lost.
+    /// Sockets found by a look to be elsewhere than we knew: an event of theirs was lost.
     pub repaired: u64,
 }
 
@@ -177,7 +153,7 @@ impl Tracker {
             Some(state) => {
                 let continued = ended.map(|ended| ended.stay).filter(|_| goes_on.is_some());
                 self.begin(Stay {
-                    id: StayId { slot: 0, serial: 0 },
+                    id: StayId::default(),
                     key: event.key,
                     skaddr: event.skaddr,
                     netns: event.netns,
@@ -216,43 +192,79 @@ impl Tracker {
         self.touched = Some(FxHashSet::default());
     }
 
-    /// Takes in what the snapshot showed. Every record of before its end must have been applied.
-    /// Sockets that changed meanwhile are left as they are.
-    pub fn snapshot_ends<'a>(
+    /// Takes in what the snapshot showed; returns the stays of which it turns out that they are
+    /// over. Every record of before its end must have been applied. Sockets that changed meanwhile
+    /// are left as they are: what is known of them is newer. Of namespaces that are not `wanted`
+    /// nothing is taken in.
+    pub fn snapshot_ends(
         &mut self,
         now: Instant,
-        observed: impl IntoIterator<Item = &'a Observed>,
-    ) {
+        snapshot: &Snapshot,
+        wanted: impl Fn(NetNs) -> bool,
+    ) -> Vec<Ended> {
         let touched = self.touched.take().unwrap_or_default();
-        for socket in observed {
-            if touched.contains(&socket.key) || self.live.contains_key(&socket.key) {
-                continue;
-            }
-            if self.live.len() >= self.capacity {
-                self.counts.overflow += 1;
-                continue;
-            }
-            let since = now.before(socket.age_min);
-            let slot = self.begin(Stay {
-                id: StayId { slot: 0, serial: 0 },
-                key: socket.key,
-                skaddr: socket.skaddr,
-                netns: socket.netns,
-                endpoints: socket.endpoints,
-                state: socket.state,
-                orphan: socket.orphan,
-                since,
-                since_earliest: socket
-                    .age_max
-                    .map_or(Instant::default(), |age| now.before(age).min(since)),
-                exact: false,
-                circumstances: None,
-                progress: socket.progress,
-                progress_at: now,
-            });
-            let state = socket.state.state();
-            self.live.insert(socket.key, Live { since, slot, state, seen: false });
+        let full = || snapshot.half_closed.iter().filter(|socket| socket.minisocket.is_none());
+        let shown: FxHashMap<_, _> = full().map(|socket| (socket.key, socket.state)).collect();
+        let is_over = |stay: &Stay| {
+            snapshot.asked.contains(&stay.netns)
+                && !touched.contains(&stay.key)
+                && shown.get(&stay.key) != Some(&stay.state)
+        };
+        let over: Vec<_> = self.stays().filter(|stay| is_over(stay)).map(|stay| stay.id).collect();
+        let ended = over.into_iter().filter_map(|id| self.forget(id, now)).collect();
+        let adopted = full().filter(|socket| wanted(socket.netns));
+        for socket in adopted.filter(|socket| !touched.contains(&socket.key)) {
+            self.adopt(now, socket);
         }
+        if let Some(others) = &snapshot.others
+            && snapshot.closed == 0
+        {
+            let before = self.live.len();
+            self.live.retain(|key, live| {
+                live.slot != NO_STAY || touched.contains(key) || others.contains(key)
+            });
+            self.counts.repaired += (before - self.live.len()) as u64;
+        }
+        ended
+    }
+
+    fn adopt(&mut self, now: Instant, socket: &Observed) {
+        let state = socket.state.state();
+        match self.live.get(&socket.key) {
+            Some(live) if live.state == state => return,
+            // It has moved on unseen.
+            Some(_) => self.counts.repaired += 1,
+            None if self.live.len() >= self.capacity => {
+                self.counts.overflow += 1;
+                return;
+            }
+            None => {}
+        }
+        let since = now.before(socket.age_min);
+        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(since));
+        let slot = self.begin(Stay {
+            id: StayId::default(),
+            key: socket.key,
+            skaddr: socket.skaddr,
+            netns: socket.netns,
+            endpoints: socket.endpoints,
+            state: socket.state,
+            orphan: socket.orphan,
+            since,
+            since_earliest: earliest,
+            exact: false,
+            circumstances: None,
+            progress: socket.progress,
+            progress_at: now,
+        });
+        self.live.insert(socket.key, Live { since, slot, state, seen: false });
+    }
+
+    /// A name for a stay that the table does not hold.
+    pub fn name(&mut self) -> StayId {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        StayId { slot: NO_STAY, serial }
     }
 
     /// When the next stay is due.

@@ -13,43 +13,51 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result};
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::holders::{FdOf, Holders, Pass};
 use super::netns::{self, Visitor};
 use super::sockdiag::{self, DiagSocket};
 use super::{clock, process};
+use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Timer};
 use crate::model::process::{Holder, Process};
+use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
 use crate::model::stay::{Stay, StayId};
-use crate::model::tracker::Observed;
+use crate::model::time::Instant;
 
+/// Connections in any other state, and listeners.
+const OTHERS: u32 = TcpState::Established.bit()
+    | TcpState::SynSent.bit()
+    | TcpState::FinWait1.bit()
+    | TcpState::LastAck.bit()
+    | TcpState::Closing.bit()
+    | TcpState::Listen.bit();
 const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
 
 /// What the thread is asked.
 pub enum Request {
     /// Evidence on these.
     Examine(Vec<Stay>),
-    /// Every half-closed socket there is.
-    Snapshot,
+    /// Every half-closed socket there is; with `others`, also which sockets in other states.
+    Snapshot {
+        /// Whether to look at all sockets.
+        others: bool,
+    },
+    /// The minisockets in FIN_WAIT2 of these namespaces.
+    Orphans(Vec<NetNs>),
 }
 
 /// What it answers.
 pub enum Reply {
     /// On those asked for, each at most once.
     Evidence(Result<Vec<(StayId, Evidence)>>),
-    /// The sockets, and what of the host could not be seen.
-    Snapshot(Result<(Vec<Observed>, View)>),
-}
-
-/// How much of the host a look could see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// Network namespaces that were asked.
-    pub namespaces: usize,
-    /// Those that could not be entered.
-    pub closed: usize,
+    /// The sockets.
+    Snapshot(Result<Snapshot>),
+    /// When the look began, and who was there.
+    Orphans(Instant, Vec<Observed>),
 }
 
 /// The thread's other end.
@@ -111,7 +119,10 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
     while let Ok(request) = inbox.recv() {
         let reply = match request {
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
-            Request::Snapshot => Reply::Snapshot(gatherer.snapshot()),
+            Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
+            Request::Orphans(namespaces) => {
+                Reply::Orphans(clock::now(), gatherer.orphans(&namespaces))
+            }
         };
         if outbox.send(reply).is_err() {
             return;
@@ -218,43 +229,55 @@ impl Gatherer {
             .collect())
     }
 
-    /// Every half-closed socket of the host, with the bounds of its age.
+    /// Every half-closed socket of the host, with the bounds of its age; with `others`, also which
+    /// sockets there are in other states.
     ///
     /// # Errors
     /// If the descriptors cannot be read.
-    pub fn snapshot(&mut self) -> Result<(Vec<Observed>, View)> {
+    pub fn snapshot(&mut self, others: bool) -> Result<Snapshot> {
         let pass = self.holders.pass(&|_| false)?;
-        let dumps = self.dump(|_| true, HALF_CLOSED);
-        let closed = dumps.values().filter(|dump| dump.is_none()).count();
-        let view = View { namespaces: dumps.len(), closed };
+        let dumps = self.dump(|_| true, if others { HALF_CLOSED | OTHERS } else { HALF_CLOSED });
         let mut observed = HashMap::new();
+        let mut rest = FxHashSet::default();
+        let mut asked = HashSet::new();
         for (&netns, dump) in dumps.iter().filter_map(|(netns, d)| Some((netns, d.as_ref()?))) {
+            asked.insert(netns);
             for socket in dump.sockets.values() {
-                if let Some(state) = HalfClosed::from_state(socket.state) {
-                    let socket = observe(netns, socket, state, dump.fin_timeout);
-                    observed.insert(socket.key, socket);
+                match HalfClosed::from_state(socket.state) {
+                    Some(state) => {
+                        let socket = observe(netns, socket, state, dump.fin_timeout);
+                        observed.insert(socket.key, socket);
+                    }
+                    None => {
+                        rest.insert(socket.key);
+                    }
                 }
             }
         }
         for held in &pass.held {
             if let Some(state) = HalfClosed::from_state(held.state) {
-                let entry = observed.entry(held.key).or_insert_with(|| Observed {
-                    key: held.key,
-                    skaddr: 0,
-                    netns: held.netns,
-                    endpoints: held.endpoints,
-                    state,
-                    orphan: false,
-                    minisocket: false,
-                    age_min: Duration::ZERO,
-                    age_max: None,
-                    progress: None,
-                });
+                let entry = observed.entry(held.key).or_insert_with(|| unaged(held, state));
                 entry.skaddr = held.skaddr;
                 entry.progress = Some(held.progress);
             }
         }
-        Ok((observed.into_values().collect(), view))
+        Ok(Snapshot {
+            half_closed: observed.into_values().collect(),
+            others: others.then_some(rest),
+            closed: dumps.len() - asked.len(),
+            asked,
+        })
+    }
+
+    /// The minisockets in FIN_WAIT2 of `namespaces`.
+    pub fn orphans(&self, namespaces: &[NetNs]) -> Vec<Observed> {
+        let dumps = self.dump(|netns| namespaces.contains(&netns), TcpState::FinWait2.bit());
+        let all = dumps.iter().filter_map(|(&netns, dump)| Some((netns, dump.as_ref()?)));
+        all.flat_map(|(netns, dump)| {
+            let minisockets = dump.sockets.values().filter(|socket| socket.is_minisocket());
+            minisockets.map(move |s| observe(netns, s, HalfClosed::FinWait2, dump.fin_timeout))
+        })
+        .collect()
     }
 
     fn dump(&self, wanted: impl Fn(NetNs) -> bool, states: u32) -> Dumps {
@@ -307,10 +330,29 @@ fn observe(
         endpoints: socket.endpoints,
         state,
         orphan: state == HalfClosed::FinWait2 && socket.inode == 0,
-        minisocket: socket.is_minisocket(),
+        minisocket: match socket.timer {
+            Timer::TimeWait(left) if socket.is_minisocket() => Some(left),
+            _ => None,
+        },
         age_min: bounds.map_or(timed, |(min, _)| min),
         age_max: bounds.map(|(_, max)| max),
         progress: None,
+    }
+}
+
+/// A held socket in a namespace that cannot be asked for its age.
+fn unaged(held: &HeldFd, state: HalfClosed) -> Observed {
+    Observed {
+        key: held.key,
+        skaddr: held.skaddr,
+        netns: held.netns,
+        endpoints: held.endpoints,
+        state,
+        orphan: false,
+        minisocket: None,
+        age_min: Duration::ZERO,
+        age_max: None,
+        progress: Some(held.progress),
     }
 }
 

@@ -123,6 +123,11 @@ impl Actor {
         self.ask(&format!("swallow {}", socket.id));
     }
 
+    /// Disconnects (`connect(AF_UNSPEC)`) and connects the same socket again.
+    pub fn reconnect(&mut self, socket: Sock, address: &str, port: u16) {
+        self.ask(&format!("reconnect {} {address} {port}", socket.id));
+    }
+
     /// Gives its descriptor to `other` over a unix socket and closes its own.
     pub fn pass(&mut self, socket: Sock, other: &mut Self) {
         let path = format!("/tmp/tcptrace-live-{}-{}", std::process::id(), socket.cookie);
@@ -249,6 +254,14 @@ impl Stage {
             ["stop"] => {
                 self.stop.store(true, Ordering::Relaxed);
                 self.join();
+                String::new()
+            }
+            ["reconnect", id, address, port] => {
+                let stream = self.stream(id);
+                rustix::net::connect_unspec(stream).unwrap();
+                let target =
+                    std::net::SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
+                rustix::net::connect(stream, &target).unwrap();
                 String::new()
             }
             ["swallow", id] => {

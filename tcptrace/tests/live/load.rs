@@ -6,19 +6,25 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::Namespace;
+use crate::host::{Namespace, ss};
 use crate::watcher::{Tcptrace, command};
 
 pub fn trials() -> Vec<Trial> {
-    crate::trials_alone![churn_is_accounted_for_exactly, a_reader_that_stops_reading]
+    crate::trials_alone![
+        churn_is_accounted_for_exactly,
+        a_reader_that_stops_reading,
+        loss_is_repaired_after_a_tiny_ring,
+        loss_is_repaired_after_a_stop,
+        a_thousand_namespaces,
+    ]
 }
 
 /// Events of one connection that the client closes first: five on each side.
 const TRANSITIONS: u64 = 10;
 
-/// Makes `connections` connections inside `namespace` and waits until all are over. Few enough to
-/// each port that its TIME_WAITs do not use up the local ports.
-fn churn(namespace: &Namespace, connections: usize) {
+/// Makes `connections` connections inside `namespace` and, unless there are `others`, waits until all
+/// are over. Few enough to each port that its TIME_WAITs do not use up the local ports.
+fn churn(namespace: &Namespace, connections: usize, others: bool) {
     const TO_ONE_PORT: usize = 10_000;
     let mut actor = Actor::start_in(namespace);
     let mut left = connections;
@@ -27,14 +33,16 @@ fn churn(namespace: &Namespace, connections: usize) {
         actor.churn("127.0.0.1", count);
         left -= count;
     }
-    namespace.wait_until_quiet();
+    if !others {
+        namespace.wait_until_quiet();
+    }
 }
 
 fn churn_is_accounted_for_exactly() {
     const CONNECTIONS: usize = 200_000;
     let namespace = Namespace::new();
     let watch = Tcptrace::start(&["watch", "--netns", &namespace.name, "--no-record"]);
-    churn(&namespace, CONNECTIONS);
+    churn(&namespace, CONNECTIONS, false);
     let lines = watch.stop();
     let summary = lines.last().unwrap();
     let count = |value: &Value| value.as_u64().unwrap();
@@ -65,7 +73,7 @@ fn a_reader_that_stops_reading() {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut stderr, &mut line).unwrap() > 0);
     }
-    churn(&namespace, CONNECTIONS);
+    churn(&namespace, CONNECTIONS, false);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -84,4 +92,84 @@ fn a_reader_that_stops_reading() {
     let accounted = written + count(&summary["unwritten"]) + lost;
     assert!(accounted <= made && made - accounted <= made / 10_000, "{summary:#}");
     assert_eq!(count(&summary["lost"]["ring"]), 0, "{summary:#}");
+}
+
+/// Leaks that begin and leaks that end while most events are lost: afterwards what is told is
+/// exactly what is there.
+fn check_repair(mut watch: Tcptrace, namespace: &Namespace, during: impl FnOnce(&Tcptrace)) {
+    const EACH: usize = 20;
+    let (mut server, mut client) = (Actor::start_in(namespace), Actor::start_in(namespace));
+    let listener = server.listen("127.0.0.1");
+    let mut leak = |server: &mut Actor| {
+        let there = client.connect("127.0.0.1", listener.local_port);
+        let here = server.accept(listener);
+        client.close(there);
+        here
+    };
+    let old: Vec<_> = (0..EACH).map(|_| leak(&mut server)).collect();
+    for socket in &old {
+        watch.alert(socket.cookie, "firing");
+    }
+    during(&watch);
+    for &socket in &old {
+        server.close(socket);
+    }
+    let new: Vec<_> = (0..EACH).map(|_| leak(&mut server)).collect();
+    churn(namespace, 20_000, true);
+    rustix::process::kill_process(watch.pid(), rustix::process::Signal::CONT).unwrap();
+    for socket in &new {
+        assert_eq!(watch.alert(socket.cookie, "firing")["blame"]["pid"], server.pid());
+    }
+    for socket in &old {
+        watch.alert(socket.cookie, "resolved");
+    }
+    // Further leaks, one after the other, until the last repair has had its turn.
+    const LATER: usize = 5;
+    for _ in 0..LATER {
+        let later = leak(&mut server);
+        watch.alert(later.cookie, "firing");
+    }
+    // Every socket there is and no other: the new ones, and the listener, which is tracked as well
+    // if its birth was seen.
+    let stuck = ss(Some(namespace), listener.local_port);
+    assert_eq!(stuck.iter().filter(|socket| socket.state == "CLOSE-WAIT").count(), EACH + LATER);
+    let rest = watch.stop();
+    let summary = rest.last().unwrap();
+    assert!(summary["lost"]["ring"].as_u64().unwrap() > 0, "nothing was lost: {summary:#}");
+    assert!(summary["repaired"].as_u64().unwrap() > 0, "{summary:#}");
+    assert_eq!(summary["alerts"], 2 * EACH + LATER, "{summary:#}");
+    let tracked = summary["sockets_tracked"].as_u64().unwrap();
+    let there = (EACH + LATER) as u64;
+    assert!((there..=there + 1).contains(&tracked), "{summary:#}");
+}
+
+fn loss_is_repaired_after_a_tiny_ring() {
+    let namespace = Namespace::new();
+    let args = ["watch", "--netns", &namespace.name, "--close-wait", "500ms", "--no-record"];
+    let watch = Tcptrace::start(&[&args[..], &["--ring-size", "4096"]].concat());
+    check_repair(watch, &namespace, |_| churn(&namespace, 20_000, true));
+}
+
+fn loss_is_repaired_after_a_stop() {
+    let namespace = Namespace::new();
+    let args = ["watch", "--netns", &namespace.name, "--close-wait", "500ms", "--no-record"];
+    let watch = Tcptrace::start(&[&args[..], &["--ring-size", "1048576"]].concat());
+    check_repair(watch, &namespace, |watch| {
+        rustix::process::kill_process(watch.pid(), rustix::process::Signal::STOP).unwrap();
+    });
+}
+
+fn a_thousand_namespaces() {
+    let namespaces: Vec<_> = (0..1000).map(|_| Namespace::new()).collect();
+    let last = namespaces.last().unwrap();
+    let (mut server, mut client) = (Actor::start_in(last), Actor::start_in(last));
+    let listener = server.listen("127.0.0.1");
+    let unaccepted = client.connect("127.0.0.1", listener.local_port);
+    client.close(unaccepted);
+    let mut watch = Tcptrace::start(&["watch", "--close-wait", "500ms", "--no-record"]);
+    let alert = watch.wait_for("unaccepted connection", |line| {
+        line["type"] == "alert" && line["netns"] == last.inode
+    });
+    assert_eq!(alert["verdict"], "not_accepted");
+    assert_eq!(alert["blame"]["pid"], server.pid());
 }

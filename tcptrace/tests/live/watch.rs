@@ -31,6 +31,11 @@ pub fn trials() -> Vec<Trial> {
         two_thousand_in_one_process,
         a_half_close_in_use_is_left_alone,
         there_first,
+        there_first_in_three_namespaces_of_which_one_goes,
+        orphan_to_its_real_end,
+        orphan_whose_peer_closes,
+        held_then_orphaned_keeps_its_clock,
+        reconnected_is_another_episode,
         filters_match_holders,
         hostile_names,
     ]
@@ -437,4 +442,112 @@ fn hostile_names() {
     let line = text.wait_for_text(|line| line.contains(&port));
     assert!(line.contains(r#"\u{1b}[31m"#) && line.contains(r"\u{a}<b>["), "{line}");
     assert!(!line.contains('\u{1b}'));
+}
+
+fn there_first_in_three_namespaces_of_which_one_goes() {
+    let mut namespaces: Vec<_> = (0..3).map(|_| Namespace::new()).collect();
+    let mut leaks = Vec::new();
+    for namespace in &namespaces {
+        let (mut server, mut client) = (Actor::start_in(namespace), Actor::start_in(namespace));
+        let pair = pair(&mut server, &mut client, "127.0.0.1");
+        client.close(pair.client);
+        let unaccepted = client.connect("127.0.0.1", pair.listener.local_port);
+        client.close(unaccepted);
+        leaks.push((server, pair));
+    }
+    let mut watch = watch(&[]);
+    for ((server, pair), namespace) in leaks.iter_mut().zip(&namespaces) {
+        let alert = watch.alert(pair.server.cookie, "firing");
+        assert_eq!(alert["verdict"], "eof_unread");
+        assert_eq!(alert["netns"], namespace.inode);
+        assert_eq!(alert["blame"]["pid"], server.pid());
+        assert_eq!(alert["age_is"], "at_least");
+        let unaccepted = watch.wait_for("unaccepted connection there", |line| {
+            line["type"] == "alert"
+                && line["verdict"] == "not_accepted"
+                && line["netns"] == namespace.inode
+        });
+        assert_eq!(unaccepted["blame"]["pid"], server.pid());
+    }
+    // One goes, with everything in it. What is left is still followed, and a new one as well.
+    let (mut server, gone) = leaks.remove(0);
+    server.kill();
+    namespaces.remove(0);
+    assert_eq!(watch.alert(gone.server.cookie, "resolved")["ended_by"], "process_exit");
+    let new = Namespace::new();
+    let (mut server, mut client) = (Actor::start_in(&new), Actor::start_in(&new));
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    assert_eq!(watch.alert(pair.server.cookie, "firing")["netns"], new.inode);
+    // Nothing of it keeps a namespace alive: no descriptor of one but its own.
+    let fds = format!("/proc/{}/fd", watch.pid().as_raw_nonzero());
+    let links = std::fs::read_dir(fds).unwrap().map(|fd| std::fs::read_link(fd.unwrap().path()));
+    let namespaces: Vec<_> =
+        links.flatten().filter(|l| l.to_string_lossy().starts_with("net:")).collect();
+    assert_eq!(namespaces, [std::fs::read_link("/proc/self/ns/net").unwrap()]);
+}
+
+fn orphan_to_its_real_end() {
+    let namespace = Namespace::new();
+    namespace.exec(&["sysctl", "-q", "-w", "net.ipv4.tcp_fin_timeout=2"]);
+    let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
+    let mut watch = watch(&["--netns", &namespace.name]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    let closed = Instant::now();
+    let alert = watch.alert(pair.client.cookie, "firing");
+    assert_eq!((&alert["verdict"], &alert["blame"]), (&"orphan".into(), &Value::Null));
+    assert_eq!(alert["ends_by_itself"]["by"], "fin_timeout");
+    assert_eq!(ss(Some(&namespace), pair.client.local_port)[0].state, "FIN-WAIT-2");
+    let resolved = watch.alert(pair.client.cookie, "resolved");
+    assert_eq!(resolved["ended_by"], "expired");
+    assert_eq!(resolved["id"], alert["id"]);
+    assert!(closed.elapsed() > Duration::from_millis(1900), "{:?}", closed.elapsed());
+    assert_eq!(ss(Some(&namespace), pair.client.local_port), []);
+}
+
+fn orphan_whose_peer_closes() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    assert_eq!(watch.alert(pair.client.cookie, "firing")["verdict"], "orphan");
+    server.close(pair.server);
+    assert_eq!(watch.alert(pair.client.cookie, "resolved")["ended_by"], "peer_closed");
+}
+
+fn held_then_orphaned_keeps_its_clock() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.shutdown_sending(pair.client);
+    let held = watch.alert(pair.client.cookie, "firing");
+    assert_eq!(held["verdict"], "peer_not_closing");
+    client.close(pair.client);
+    let resolved = watch.alert(pair.client.cookie, "resolved");
+    assert_eq!((&resolved["id"], &resolved["ended_by"]), (&held["id"], &"closed".into()));
+    let orphan = watch.alert(pair.client.cookie, "firing");
+    assert_eq!((&orphan["verdict"], &orphan["blame"]), (&"orphan".into(), &Value::Null));
+    assert_ne!(orphan["id"], held["id"]);
+    assert!(orphan["age_ms"].as_u64() >= resolved["age_ms"].as_u64(), "the clock goes on");
+}
+
+fn reconnected_is_another_episode() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let listener = server.listen("127.0.0.1");
+    let there = client.connect("127.0.0.1", listener.local_port);
+    let here = server.accept(listener);
+    server.close(here);
+    let first = watch.alert(there.cookie, "firing");
+    client.reconnect(there, "127.0.0.1", listener.local_port);
+    let resolved = watch.alert(there.cookie, "resolved");
+    assert_eq!(resolved["id"], first["id"]);
+    let again = server.accept(listener);
+    let began = Instant::now();
+    server.close(again);
+    let second = watch.alert(there.cookie, "firing");
+    assert_ne!(second["id"], first["id"], "same socket, same cookie, another connection");
+    let age = Duration::from_millis(second["age_ms"].as_u64().unwrap());
+    assert!(age <= began.elapsed(), "its own clock");
 }

@@ -12,8 +12,9 @@ fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
 }
 
+/// An engine that has taken its first snapshot, of a host without sockets.
 fn engine() -> Engine {
-    Engine::new(EngineConfig {
+    let mut engine = Engine::new(EngineConfig {
         thresholds: Thresholds {
             close_wait: Duration::from_secs(60),
             fin_wait2: Duration::from_secs(120),
@@ -21,7 +22,11 @@ fn engine() -> Engine {
         filter: Filter::default(),
         capacity: 10_000,
         boot_id: "0123456789".into(),
-    })
+    });
+    engine.handle(at(0), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [false], "others do not matter yet");
+    engine.handle(at(0), Input::Snapshot(Some(&Snapshot::default())));
+    engine
 }
 
 fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
@@ -57,19 +62,24 @@ fn evidence(now: u64, stay: &Stay) -> Evidence {
     }
 }
 
+#[derive(Default)]
 struct Outputs {
     examine: Vec<Stay>,
     alerts: Vec<Alert>,
     groups: Vec<GroupNotice>,
+    snapshots: Vec<bool>,
+    orphans: Vec<NetNs>,
 }
 
 fn outputs(engine: &mut Engine) -> Outputs {
-    let mut outputs = Outputs { examine: vec![], alerts: vec![], groups: vec![] };
+    let mut outputs = Outputs::default();
     while let Some(output) = engine.poll() {
         match output {
             Output::Examine(stays) => outputs.examine = stays,
             Output::Alert(alert) => outputs.alerts.push(*alert),
             Output::Group(group) => outputs.groups.push(*group),
+            Output::TakeSnapshot { others } => outputs.snapshots.push(others),
+            Output::FindOrphans(namespaces) => outputs.orphans.extend(namespaces),
         }
     }
     outputs
@@ -210,4 +220,62 @@ fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
     engine.handle(at(70), Input::Evidence(Some(vec![(asked[0].id, vanished)])));
     assert!(outputs(&mut engine).alerts.is_empty());
     assert_eq!((engine.tracked(), engine.counts().repaired), (0, 1));
+}
+
+#[test]
+fn loss_is_repaired_once_and_not_too_often() {
+    let mut engine = engine();
+    engine.handle(at(100), Input::Lost(Lost { ring: 5, recursion: 1 }));
+    engine.handle(at(100), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true]);
+    engine.handle(at(100), Input::Lost(Lost { ring: 9, recursion: 1 }));
+    engine.handle(at(101), Input::Tick);
+    assert!(outputs(&mut engine).snapshots.is_empty(), "one at a time");
+    // It took a second: the next begins twenty seconds later at the earliest.
+    engine.handle(at(101), Input::Snapshot(Some(&Snapshot::default())));
+    assert_eq!(engine.next_deadline(), Some(at(121)));
+    engine.handle(at(120), Input::Tick);
+    assert!(outputs(&mut engine).snapshots.is_empty());
+    engine.handle(at(121), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true]);
+    engine.handle(at(121), Input::Snapshot(Some(&Snapshot::default())));
+    engine.handle(at(500), Input::Tick);
+    assert!(outputs(&mut engine).snapshots.is_empty(), "nothing more was lost");
+}
+
+#[test]
+fn an_alert_whose_end_was_lost_is_resolved_by_the_repair() {
+    let (mut engine, _) = stuck();
+    engine.handle(at(100), Input::Lost(Lost { ring: 1, recursion: 0 }));
+    engine.handle(at(100), Input::Tick);
+    outputs(&mut engine);
+    let snapshot = Snapshot { asked: [NetNs(1)].into(), ..Snapshot::default() };
+    engine.handle(at(100), Input::Snapshot(Some(&snapshot)));
+    let told = outputs(&mut engine);
+    assert_eq!(told.alerts.len(), 100);
+    assert!(told.alerts.iter().all(|alert| alert.ended_by == Some(EndedBy::Unknown)));
+    assert_eq!(engine.counts().repaired, 100);
+}
+
+#[test]
+fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
+    let mut engine = engine();
+    let mut begun = event(10, 1, TcpState::FinWait1, TcpState::FinWait2);
+    begun.circumstances.dead = true;
+    engine.handle(begun.at, Input::Transition(&begun));
+    engine.handle(at(130), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    let look = Evidence { inode: Some(0), holders: Some(vec![]), ..evidence(130, &asked[0]) };
+    engine.handle(at(130), Input::Evidence(Some(vec![(asked[0].id, look)])));
+    assert_eq!(outputs(&mut engine).alerts.len(), 1);
+    let mut given_up = event(140, 1, TcpState::FinWait2, TcpState::Close);
+    given_up.circumstances.dead = true;
+    engine.handle(given_up.at, Input::Transition(&given_up));
+    engine.handle(at(140), Input::Tick);
+    let out = outputs(&mut engine);
+    assert_eq!((out.alerts.len(), out.orphans), (0, vec![NetNs(1)]));
+    engine.handle(at(140), Input::Orphans(at(140), &[]));
+    let told = outputs(&mut engine).alerts;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].ended_by, Some(EndedBy::Unknown), "it was never seen as a minisocket");
 }

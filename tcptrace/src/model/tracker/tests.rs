@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::event::{Circumstances, OnCpu};
+use crate::model::snapshot::Observed;
+use crate::model::socket::Endpoints;
 use crate::model::socket::TcpState::*;
 
 const THRESHOLDS: Thresholds =
@@ -98,7 +100,7 @@ fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
         endpoints: like.endpoints,
         state: HalfClosed::CloseWait,
         orphan: false,
-        minisocket: false,
+        minisocket: None,
         age_min: Duration::from_secs(age_min),
         age_max: age_max.map(Duration::from_secs),
         progress: None,
@@ -112,7 +114,9 @@ fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
     // 6 closes while the snapshot is taken, which still shows it.
     tracker.apply(&event(100, 6, CloseWait, LastAck));
     tracker.apply(&event(100, 6, LastAck, Close));
-    tracker.snapshot_ends(seconds(100), &[observed(5, 30, Some(45)), observed(6, 30, None)]);
+    let half_closed = vec![observed(5, 30, Some(45)), observed(6, 30, None)];
+    let snapshot = Snapshot { half_closed, asked: [NetNs(1)].into(), ..Default::default() };
+    assert_eq!(tracker.snapshot_ends(seconds(100), &snapshot, |_| true), []);
     assert_eq!(tracker.tracked(), 1);
     let stay = tracker.stays().next().unwrap();
     assert_eq!(stay.key.cookie(), Some(5));
@@ -120,6 +124,43 @@ fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
     assert_eq!(stay.age(seconds(100)), Duration::from_secs(30));
     assert_eq!(stay.age_max(seconds(100)), Duration::from_secs(45));
     assert_eq!(tracker.next_deadline(), Some(seconds(130)));
+}
+
+#[test]
+fn a_snapshot_repairs_what_was_lost() {
+    let mut tracker = tracker();
+    for cookie in 1..=4 {
+        tracker.apply(&event(10, cookie, SynRecv, Established));
+    }
+    tracker.apply(&event(20, 1, Established, CloseWait));
+    tracker.apply(&event(20, 2, Established, CloseWait));
+    // Lost: the end of 1, that 3 is half-closed, that 4 is closed.
+    tracker.snapshot_begins();
+    let snapshot = Snapshot {
+        half_closed: vec![observed(2, 1, None), observed(3, 7, Some(9))],
+        others: Some(FxHashSet::default()),
+        asked: [NetNs(1)].into(),
+        closed: 0,
+    };
+    let ended = tracker.snapshot_ends(seconds(30), &snapshot, |_| true);
+    assert_eq!(ended.len(), 1);
+    assert_eq!((ended[0].stay.key.cookie(), ended[0].by), (Some(1), EndedBy::Unknown));
+    let mut stays: Vec<_> = tracker.stays().map(|s| (s.key.cookie(), s.exact)).collect();
+    stays.sort();
+    assert_eq!(stays, [(Some(2), true), (Some(3), false)], "2 keeps its exact age");
+    assert_eq!((tracker.tracked(), tracker.counts().repaired), (2, 3));
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_taken_for_gone() {
+    let mut tracker = tracker();
+    tracker.apply(&event(20, 1, Established, CloseWait));
+    tracker.apply(&event(20, 2, SynRecv, Established));
+    tracker.snapshot_begins();
+    let snapshot =
+        Snapshot { others: Some(FxHashSet::default()), closed: 1, ..Snapshot::default() };
+    assert_eq!(tracker.snapshot_ends(seconds(30), &snapshot, |_| true), []);
+    assert_eq!(tracker.tracked(), 2);
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! Orphans that the kernel keeps as minisockets.
+//!
+//! When a program has closed and the peer is silent, the kernel gives up the full socket at once
+//! (`FIN_WAIT2 -> CLOSE`) and keeps a timed stand-in for up to a minute, which makes no events. Every
+//! active close does that for a moment, so nothing is kept a socket: only when the first of a
+//! namespace can have reached the threshold is the namespace looked at, and whoever is still there
+//! is told of and followed to its end.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+
+use rustc_hash::FxHashMap;
+
+use super::snapshot::Observed;
+use super::socket::{HalfClosed, NetNs, SocketKey};
+use super::stay::{Ended, EndedBy, Stay, StayId};
+use super::time::Instant;
+
+/// The longest a minisocket lives: `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`). With a longer
+/// `tcp_fin_timeout` the full socket stays for the excess first.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Healthy closes are orphans for less than this; whoever was FIN_WAIT2 for longer before it became
+/// a minisocket is remembered, since its age no longer shows.
+const WORTH_REMEMBERING: Duration = Duration::from_secs(1);
+/// How often those that were told of are looked at.
+const FOLLOW: Duration = Duration::from_millis(500);
+/// Expiry is known to the tick.
+const TICK: Duration = Duration::from_millis(20);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Orphans {
+    /// When to look at which namespace.
+    looks: BTreeMap<NetNs, Instant>,
+    remembered: FxHashMap<SocketKey, Stay>,
+    followed: HashMap<SocketKey, Followed>,
+    asked: Vec<NetNs>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    stay: Stay,
+    expires: Option<Instant>,
+}
+
+impl Orphans {
+    /// A full socket in FIN_WAIT2 was given up; `told` if an alert on it is firing, which then goes
+    /// on.
+    pub fn given_up(&mut self, ended: &Ended, threshold: Duration, told: bool) {
+        let stay = ended.stay;
+        let due = stay.since.after(threshold);
+        if told {
+            self.followed.insert(stay.key, Followed { stay, expires: None });
+            self.look(stay.netns, ended.at);
+        } else if due <= ended.at.after(LONGEST) {
+            if ended.at.since(stay.since) >= WORTH_REMEMBERING {
+                self.remembered.insert(stay.key, stay);
+            }
+            self.look(stay.netns, due);
+        }
+    }
+
+    /// A snapshot showed one.
+    pub fn seen_first(&mut self, now: Instant, socket: &Observed, threshold: Duration) {
+        self.look(socket.netns, now.before(socket.age_min).after(threshold));
+    }
+
+    fn look(&mut self, netns: NetNs, at: Instant) {
+        let look = self.looks.entry(netns).or_insert(at);
+        *look = at.min(*look);
+    }
+
+    /// When to look next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.looks.values().min().copied().filter(|_| self.asked.is_empty())
+    }
+
+    /// The namespaces to look at now. No more are named before [`Self::shown`].
+    pub fn due(&mut self, now: Instant) -> Option<Vec<NetNs>> {
+        if self.next_deadline()? > now {
+            return None;
+        }
+        self.asked = self.looks.iter().filter(|&(_, &at)| at <= now).map(|(&ns, _)| ns).collect();
+        for netns in &self.asked {
+            self.looks.remove(netns);
+        }
+        Some(self.asked.clone())
+    }
+
+    /// What was seen there at `looked_at`: all minisockets in FIN_WAIT2 of the namespaces asked for.
+    /// Returns the stays to tell of, each named by `name`, and those that are over.
+    pub fn shown(
+        &mut self,
+        looked_at: Instant,
+        sockets: &[Observed],
+        threshold: Duration,
+        mut name: impl FnMut() -> StayId,
+    ) -> (Vec<Stay>, Vec<Ended>) {
+        let asked = core::mem::take(&mut self.asked);
+        let mut there = FxHashMap::default();
+        let mut stuck = Vec::new();
+        for socket in sockets {
+            let left = socket.minisocket.unwrap_or_default();
+            let expires = looked_at.after(left);
+            there.insert(socket.key, ());
+            if let Some(followed) = self.followed.get_mut(&socket.key) {
+                followed.expires = Some(expires);
+                self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
+                continue;
+            }
+            let remembered = self.remembered.get(&socket.key);
+            let since = remembered.map_or(looked_at.before(socket.age_min), |stay| stay.since);
+            let due = since.after(threshold);
+            if due > looked_at {
+                if due <= expires {
+                    self.look(socket.netns, due);
+                }
+                continue;
+            }
+            let stay = Stay {
+                id: name(),
+                orphan: true,
+                ..remembered.copied().unwrap_or_else(|| first_seen(socket, since))
+            };
+            stuck.push(stay);
+            self.followed.insert(socket.key, Followed { stay, expires: Some(expires) });
+            self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
+        }
+        let gone = |stay: &Stay| asked.contains(&stay.netns) && !there.contains_key(&stay.key);
+        self.remembered.retain(|_, stay| !gone(stay));
+        let ended = self.followed.extract_if(|_, followed| gone(&followed.stay));
+        let ended = ended.map(|(_, Followed { stay, expires })| {
+            let ran_out = expires.is_some_and(|expires| looked_at.after(TICK) >= expires);
+            let by = match expires {
+                Some(_) if ran_out => EndedBy::Expired,
+                Some(_) => EndedBy::PeerClosed,
+                None => EndedBy::Unknown,
+            };
+            Ended { stay, at: looked_at, by }
+        });
+        (stuck, ended.collect())
+    }
+
+    /// How many are followed.
+    pub fn followed(&self) -> usize {
+        self.followed.len()
+    }
+}
+
+fn first_seen(socket: &Observed, since: Instant) -> Stay {
+    Stay {
+        id: StayId::default(),
+        key: socket.key,
+        skaddr: 0,
+        netns: socket.netns,
+        endpoints: socket.endpoints,
+        state: HalfClosed::FinWait2,
+        orphan: true,
+        since,
+        since_earliest: Instant::default(),
+        exact: false,
+        circumstances: None,
+        progress: None,
+        progress_at: since,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::socket::Endpoints;
+
+    const THRESHOLD: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn shown(age: u64, left: u64) -> Observed {
+        Observed {
+            key: SocketKey::new(7, 0),
+            skaddr: 0,
+            netns: NetNs(1),
+            endpoints: Endpoints {
+                local: "127.0.0.1:4000".parse().unwrap(),
+                remote: "127.0.0.1:80".parse().unwrap(),
+            },
+            state: HalfClosed::FinWait2,
+            orphan: true,
+            minisocket: Some(Duration::from_secs(left)),
+            age_min: Duration::from_secs(age),
+            age_max: None,
+            progress: None,
+        }
+    }
+
+    fn given_up(since: u64, now: u64) -> Ended {
+        let stay = Stay { exact: true, ..first_seen(&shown(0, 0), at(since)) };
+        Ended { stay, at: at(now), by: EndedBy::Unknown }
+    }
+
+    #[test]
+    fn closes_that_cannot_reach_the_threshold_cost_nothing() {
+        let mut orphans = Orphans::default();
+        for second in 0..1000 {
+            orphans.given_up(&given_up(second, second), Duration::from_secs(120), false);
+        }
+        assert_eq!(orphans.next_deadline(), None);
+        assert!(orphans.remembered.is_empty() && orphans.looks.is_empty());
+    }
+
+    #[test]
+    fn one_look_a_namespace_when_the_first_is_due() {
+        let mut orphans = Orphans::default();
+        for second in 100..1000 {
+            orphans.given_up(&given_up(second, second), THRESHOLD, false);
+        }
+        assert_eq!(orphans.next_deadline(), Some(at(110)));
+        assert!(orphans.remembered.is_empty());
+        assert_eq!(orphans.due(at(109)), None);
+        assert_eq!(orphans.due(at(110)), Some(vec![NetNs(1)]));
+        assert_eq!(orphans.next_deadline(), None, "one look at a time");
+        // Nobody is left.
+        let (stuck, ended) = orphans.shown(at(110), &[], THRESHOLD, StayId::default);
+        assert!(stuck.is_empty() && ended.is_empty());
+    }
+
+    #[test]
+    fn one_that_stays_is_told_of_and_followed_to_its_end() {
+        let mut orphans = Orphans::default();
+        orphans.given_up(&given_up(100, 100), THRESHOLD, false);
+        orphans.due(at(110)).unwrap();
+        let (stuck, _) = orphans.shown(at(110), &[shown(10, 50)], THRESHOLD, StayId::default);
+        assert_eq!(stuck.len(), 1);
+        assert_eq!(stuck[0].since, at(100));
+        orphans.due(at(150)).unwrap();
+        let (stuck, ended) = orphans.shown(at(150), &[shown(50, 10)], THRESHOLD, StayId::default);
+        assert!(stuck.is_empty() && ended.is_empty(), "told once");
+        orphans.due(at(160)).unwrap();
+        let (_, ended) = orphans.shown(at(160), &[], THRESHOLD, StayId::default);
+        assert_eq!(ended[0].by, EndedBy::Expired);
+        assert_eq!(orphans.next_deadline(), None);
+    }
+
+    #[test]
+    fn one_that_ends_before_its_time_was_closed_by_the_peer() {
+        let mut orphans = Orphans::default();
+        orphans.given_up(&given_up(100, 100), THRESHOLD, false);
+        orphans.due(at(110)).unwrap();
+        orphans.shown(at(110), &[shown(10, 50)], THRESHOLD, StayId::default);
+        orphans.due(at(120)).unwrap();
+        let (_, ended) = orphans.shown(at(120), &[], THRESHOLD, StayId::default);
+        assert_eq!(ended[0].by, EndedBy::PeerClosed);
+    }
+
+    #[test]
+    fn the_clock_of_one_that_was_held_does_not_restart() {
+        let mut orphans = Orphans::default();
+        // Held for 5 s, then closed by its program.
+        orphans.given_up(&given_up(100, 105), THRESHOLD, false);
+        assert_eq!(orphans.next_deadline(), Some(at(110)));
+        orphans.due(at(110)).unwrap();
+        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], THRESHOLD, StayId::default);
+        assert_eq!(stuck[0].since, at(100));
+        assert!(stuck[0].exact);
+    }
+}

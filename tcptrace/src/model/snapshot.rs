@@ -1,0 +1,47 @@
+//! What the kernel shows of all sockets at one moment: at the start, and when something was lost.
+
+use core::time::Duration;
+use std::collections::HashSet;
+
+use rustc_hash::FxHashSet;
+
+use super::event::Progress;
+use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey};
+
+/// All half-closed sockets, and which of the rest there are.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The half-closed ones.
+    pub half_closed: Vec<Observed>,
+    /// Every other socket with a connection. `None`: not asked for.
+    pub others: Option<FxHashSet<SocketKey>>,
+    /// Namespaces whose sockets are all here.
+    pub asked: HashSet<NetNs>,
+    /// How many namespaces could not be entered.
+    pub closed: usize,
+}
+
+/// A half-closed socket as a snapshot shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// The socket.
+    pub key: SocketKey,
+    /// The address of its `struct sock`, if the source tells.
+    pub skaddr: u64,
+    /// Its network namespace.
+    pub netns: NetNs,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// The state it is in.
+    pub state: HalfClosed,
+    /// FIN_WAIT2 without a program's socket.
+    pub orphan: bool,
+    /// Only a timed stand-in is left of it, which makes no transitions. The time it has left.
+    pub minisocket: Option<Duration>,
+    /// It has been in this state at least so long.
+    pub age_min: Duration,
+    /// And at most so long; `None`: no bound but boot.
+    pub age_max: Option<Duration>,
+    /// How far both directions had come.
+    pub progress: Option<Progress>,
+}
