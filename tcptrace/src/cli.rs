@@ -57,6 +57,50 @@ pub enum Command {
     Ls(LsArgs),
     /// Show every transition as it happens
     Events(EventsArgs),
+    /// Tell what this kernel and these privileges allow, and what to do about the rest
+    Doctor,
+    /// Show a leaking server of our own, caught before your eyes
+    Demo(DemoArgs),
+}
+
+/// Flags of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// What is done wrong
+    #[arg(long, value_enum, default_value = "eof_unread")]
+    pub cause: Cause,
+    /// Be the process that leaks
+    #[arg(long, hide = true)]
+    pub act: bool,
+}
+
+/// The classic ways to leak a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Cause {
+    /// The end of file is read and the connection not closed
+    EofRead,
+    /// The program never looks at the connection again
+    EofUnread,
+    /// A child has inherited the descriptor
+    SharedFd,
+    /// The server does not accept
+    NotAccepted,
+    /// One side shuts down sending, the other does not close
+    HalfClose,
+}
+
+impl Cause {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EofRead => "eof_read",
+            Self::EofUnread => "eof_unread",
+            Self::SharedFd => "shared_fd",
+            Self::NotAccepted => "not_accepted",
+            Self::HalfClose => "half_close",
+        }
+    }
 }
 
 /// Flags of `watch`.

@@ -1,5 +1,7 @@
 //! The subcommands: wiring, no decisions.
 
+mod demo;
+mod doctor;
 mod events;
 mod filters;
 mod ls;
@@ -33,6 +35,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Watch(args) => watch::run(&args, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
+        Command::Doctor => doctor::run(&style),
+        Command::Demo(args) => demo::run(&args, &style),
     }
 }
 

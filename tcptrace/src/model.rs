@@ -5,6 +5,7 @@
 //! [`engine::Engine`].
 
 pub mod alert;
+pub mod checkup;
 pub mod deadlines;
 pub mod decode;
 pub mod engine;

@@ -2,6 +2,7 @@
 
 pub mod btf;
 pub mod cgroup;
+pub mod checkup;
 pub mod clock;
 pub mod evidence;
 pub mod holders;

@@ -24,11 +24,16 @@ use crate::sys::probe::Probe;
 
 /// Follows until it is told to stop.
 pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
+    run_with(args, style, || {})
+}
+
+/// Does `once_ready` when everything that happens from then on is seen.
+pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Result<()> {
     say_what_is_not_built(args);
     if args.probe == ProbeChoice::Tracepoint {
         bail!("the classic tracepoint is not supported yet in this version: use --probe btf");
     }
-    runtime()?.block_on(follow(args, style))
+    runtime()?.block_on(follow(args, style, once_ready))
 }
 
 fn say_what_is_not_built(args: &WatchArgs) {
@@ -44,7 +49,7 @@ fn say_what_is_not_built(args: &WatchArgs) {
     }
 }
 
-async fn follow(args: &WatchArgs, style: &Style) -> Result<()> {
+async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
     let mut watch = Watch {
@@ -62,6 +67,7 @@ async fn follow(args: &WatchArgs, style: &Style) -> Result<()> {
     };
     let began = clock::now();
     watch.look_around().await?;
+    once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
     watch.finish(began).await?;

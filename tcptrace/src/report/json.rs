@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::model::alert::Alert;
+use crate::model::checkup::Check;
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, Timer};
 use crate::model::group::GroupNotice;
@@ -51,6 +52,7 @@ enum Body<'a> {
     Socket(SocketLine<'a>),
     Transition(TransitionLine),
     Summary(SummaryLine),
+    Check(CheckLine<'a>),
 }
 
 /// A moment of wall-clock time.
@@ -249,6 +251,17 @@ struct SummaryLine {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CheckLine<'a> {
+    name: &'a str,
+    /// `good`, `limited` or `missing`.
+    status: &'static str,
+    found: &'a str,
+    gives: &'a str,
+    advice: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LostLine {
     ring: u64,
     recursion: u64,
@@ -417,6 +430,26 @@ pub fn summary(
         unwritten: summary.unwritten,
     };
     line(out, context, now, Body::Summary(body))
+}
+
+/// Writes a `check` of `doctor`, made at `now`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn check(
+    out: &mut impl Write,
+    context: Context<'_>,
+    check: &Check,
+    now: Instant,
+) -> io::Result<()> {
+    let body = CheckLine {
+        name: check.name,
+        status: check.status.name(),
+        found: &check.found,
+        gives: check.gives,
+        advice: check.advice.as_deref(),
+    };
+    line(out, context, now, Body::Check(body))
 }
 
 fn socket_line<'a>(

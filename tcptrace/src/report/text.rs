@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::escape::Escaped;
 use crate::model::alert::Alert;
+use crate::model::checkup::{Check, CheckStatus};
 use crate::model::event::Transition;
 use crate::model::evidence::Evidence;
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
@@ -208,6 +209,31 @@ pub fn sockets(out: &mut impl Write, rows: &[Row<'_>], now: Instant) -> io::Resu
     }
     for line in table.lines() {
         writeln!(out, "{}", line.trim())?;
+    }
+    Ok(())
+}
+
+/// Prints a check-up.
+///
+/// # Errors
+/// Those of `out`.
+pub fn checks(out: &mut impl Write, look: &Look, checks: &[Check]) -> io::Result<()> {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    for check in checks {
+        let (style, word) = match check.status {
+            CheckStatus::Good => (FREED, "good   "),
+            CheckStatus::Limited => (LABEL, "limited"),
+            CheckStatus::Missing => (STUCK, "missing"),
+        };
+        let word = look.paint(style, word);
+        let Check { name, found, gives, advice, .. } = check;
+        writeln!(out, "{word}  {name:width$}  {}", Escaped(found))?;
+        if check.status != CheckStatus::Good {
+            writeln!(out, "{:width$}           for: {gives}", "")?;
+        }
+        if let Some(advice) = advice {
+            writeln!(out, "{:width$}           try: {advice}", "")?;
+        }
     }
     Ok(())
 }

@@ -120,6 +120,7 @@ fn no_btf(error: &io::Error) -> anyhow::Error {
     let release = host::kernel_release();
     Advice::new(format!("this kernel ({release}) does not tell its types: {KERNEL_BTF}: {error}"))
         .and_try("zcat /proc/config.gz | grep DEBUG_INFO_BTF", "must say =y; Linux 5.8 and later")
+        .and_try("tcptrace doctor", "what works without")
         .into()
 }
 
@@ -169,5 +170,6 @@ pub fn lacking(missing: &[Capability]) -> anyhow::Error {
         names.join(" and ")
     ))
     .and_try("sudo tcptrace", "the same command as root")
+    .and_try("tcptrace doctor", "what works without")
     .into()
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::host::run;
@@ -19,6 +20,10 @@ pub fn trials() -> Vec<Trial> {
         stops_by_itself,
         flags_of_later_versions_are_accepted,
         what_cannot_be_found_is_named,
+        doctor_tries_everything,
+        doctor_without_privileges,
+        demo_shows_each_cause,
+        the_readme_shows_what_demo_prints,
     ]
 }
 
@@ -114,4 +119,94 @@ fn what_cannot_be_found_is_named() {
     assert_eq!(code, Some(1));
     assert!(err.starts_with("error: no network namespace `no-such-namespace`"), "{err}");
     assert!(err.contains("ip netns list"), "{err}");
+}
+
+fn checks(command: &mut Command) -> Vec<Value> {
+    let (code, out, err) = finish(command.args(["doctor", "-o", "json"]));
+    assert_eq!(code, Some(0), "{err}");
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn status<'a>(checks: &'a [Value], name: &str) -> &'a str {
+    let check = checks.iter().find(|check| check["name"] == name);
+    check.unwrap_or_else(|| panic!("no check of {name}"))["status"].as_str().unwrap()
+}
+
+fn doctor_tries_everything() {
+    let checks = checks(&mut command());
+    for name in ["privileges", "kernel types", "tp_btf/inet_sock_set_state", "sock_diag"] {
+        assert_eq!(status(&checks, name), "good", "{checks:#?}");
+    }
+    let release = run(&["uname", "-r"]);
+    assert!(checks[0]["found"].as_str().unwrap().contains(release.trim()), "{checks:#?}");
+}
+
+fn doctor_without_privileges() {
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set=-bpf,-perfmon,-sys_admin", "--inh-caps=-all", "--"]);
+    let checks = checks(without.arg(env!("CARGO_BIN_EXE_tcptrace")));
+    assert_eq!(status(&checks, "kernel types"), "good", "they can be read by anybody");
+    assert_eq!(status(&checks, "privileges"), "missing");
+    assert_eq!(status(&checks, "tp_btf/inet_sock_set_state"), "missing");
+    assert_eq!(status(&checks, "iter/task_file"), "limited");
+    let probe = checks.iter().find(|check| check["name"] == "tp_btf/inet_sock_set_state").unwrap();
+    assert!(probe["found"].as_str().unwrap().contains("CAP_BPF and CAP_PERFMON are missing"));
+    assert!(probe["advice"].as_str().unwrap().contains("sudo"));
+}
+
+fn demo_shows_each_cause() {
+    let causes = [
+        ("eof_read", "CLOSE_WAIT", "drained", "tcptrace"),
+        ("eof_unread", "CLOSE_WAIT", "eof_unread", "tcptrace"),
+        ("shared_fd", "CLOSE_WAIT", "drained", "sleep"),
+        ("not_accepted", "CLOSE_WAIT", "not_accepted", "tcptrace"),
+        ("half_close", "FIN_WAIT2", "peer_not_closing", "tcptrace"),
+    ];
+    let demo = |cause| finish(command().args(["demo", "--cause", cause, "-o", "json"]));
+    std::thread::scope(|scope| {
+        let runs = causes.map(|cause| (cause, scope.spawn(move || demo(cause.0))));
+        for ((cause, state, verdict, comm), run) in runs {
+            let (code, out, err) = run.join().unwrap();
+            assert_eq!(code, Some(0), "{err}");
+            let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let lines: Vec<_> = lines.collect();
+            let alerts = lines.iter().filter(|line| line["type"] == "alert");
+            let firing: Vec<_> = alerts.filter(|line| line["status"] == "firing").collect();
+            assert_eq!(firing.len(), 3, "{cause}: {lines:#?}");
+            for alert in firing {
+                assert_eq!(alert["state"], state, "{cause}");
+                assert_eq!(alert["verdict"], verdict, "{cause}");
+                assert_eq!(alert["blame"]["comm"], comm, "{cause}");
+            }
+            let resolved =
+                lines.iter().filter(|line| line["type"] == "alert" && line["status"] == "resolved");
+            assert_eq!(resolved.count(), 3, "{cause}");
+        }
+    });
+}
+
+/// The first screen of the README, with every number made the same.
+fn the_readme_shows_what_demo_prints() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let screen = readme.split("    $ sudo tcptrace demo\n").nth(1).expect("a screen in the README");
+    let screen: Vec<_> = screen.lines().map_while(|line| line.strip_prefix("    ")).collect();
+    let (code, out, err) = finish(command().arg("demo"));
+    assert_eq!(code, Some(0), "{err}");
+    // On a terminal both streams are one: what is said first, what is found, the account.
+    let (before, after) = err.split_once("ready\n").unwrap();
+    let shown = format!("{before}ready\n{out}{after}");
+    let plain = |text: &str| {
+        let same = text.replace("namespaces", "namespace").replace("sockets were", "socket was");
+        let mut plain = String::new();
+        for c in same.trim_end().chars() {
+            match c {
+                c if !c.is_ascii_digit() => plain.push(c),
+                _ if plain.ends_with('0') => {}
+                _ => plain.push('0'),
+            }
+        }
+        plain
+    };
+    assert_eq!(plain(&screen.join("\n")), plain(&shown));
 }
