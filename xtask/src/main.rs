@@ -1,5 +1,6 @@
 //! What cargo alone cannot do: set the machine up, build the kernel programs, run the result.
 
+mod bench;
 mod build;
 mod setup;
 mod shell;
@@ -36,6 +37,21 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure what watching costs, against no tracer and against tcpstates
+    Bench {
+        /// Interleaved rounds
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+        /// Connections a round, under 14,000
+        #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u64).range(1..14_000))]
+        connections: u64,
+    },
+    /// The load of the benchmark, in this very namespace
+    #[command(hide = true)]
+    Load {
+        /// How many
+        connections: usize,
+    },
     /// Check formatting, lints, licences and advisories
     Lint,
 }
@@ -57,6 +73,8 @@ fn run(task: Task) -> Result<()> {
         Task::Run { args } => build::run(&args),
         Task::Test { host: true, filter } => test::host(filter.as_deref()),
         Task::Test { host: false, filter } => test::all(filter.as_deref()),
+        Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
+        Task::Load { connections } => bench::generate(connections),
         Task::Lint => test::lint(),
     }
 }
