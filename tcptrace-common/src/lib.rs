@@ -11,6 +11,8 @@ pub type MonotonicNs = u64;
 /// One TCP state change, as `sock:inet_sock_set_state` reports it.
 ///
 /// The kernel calls the tracepoint before it stores the new state, and with the socket locked.
+/// Sequence numbers, `err`, `shutdown` and `flags` are 0 unless a half-closed state is entered or
+/// left, who was on the CPU is 0 unless [`feature::ON_CPU`] asks for it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TransitionRecord {
@@ -128,6 +130,8 @@ pub mod feature {
     pub const COOKIE: u32 = 1 << 0;
     /// `bpf_get_current_task_btf` (5.11).
     pub const TASK_BTF: u32 = 1 << 1;
+    /// Somebody wants to know who was on the CPU: no kernel lacks it, but it has its price.
+    pub const ON_CPU: u32 = 1 << 2;
 }
 
 /// Offsets in bytes into the running kernel's structures, found in its BTF at start-up and given

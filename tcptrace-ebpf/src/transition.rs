@@ -23,6 +23,8 @@ use crate::kernel::{KernelPtr, address_bytes, has, identity, is_tcp, sock_dead_b
 const PF_EXITING: u32 = 0x4;
 /// One past the last state of `include/net/tcp_states.h`: 13 (`TCP_BOUND_INACTIVE`) never comes.
 const STATES_END: i32 = 14;
+/// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
+const HALF_CLOSED: u32 = 1 << 5 | 1 << 8;
 /// The reader is woken by the records that lie within this many bytes past the high-water mark,
 /// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
 const WAKE_BAND: u64 = 4096;
@@ -82,32 +84,46 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
         return true;
     };
     let who = identity(sk, tcp);
-    let pid_tgid = bpf_get_current_pid_tgid();
-    entry.write(TransitionRecord {
+    let mut record = TransitionRecord {
         // SAFETY: a helper call without arguments.
         at_ns: unsafe { bpf_ktime_get_ns() },
         cookie: who.cookie,
         skaddr: sk.0 as u64,
         netns: who.netns,
-        snd_nxt: tcp.load(|o| &o.snd_nxt),
-        snd_una: tcp.load(|o| &o.snd_una),
-        rcv_nxt: tcp.load(|o| &o.rcv_nxt),
-        on_cpu_pid: (pid_tgid >> 32) as u32,
-        on_cpu_tid: pid_tgid as u32,
+        snd_nxt: 0,
+        snd_una: 0,
+        rcv_nxt: 0,
+        on_cpu_pid: 0,
+        on_cpu_tid: 0,
         local_addr: address_bytes(who.local_addr),
         remote_addr: address_bytes(who.remote_addr),
         local_port: who.local_port,
         remote_port: who.remote_port,
-        err: sk.load::<i32>(|o| &o.sk_err) as u16,
+        err: 0,
         family: who.family,
         old_state: old as u8,
         new_state: new as u8,
-        shutdown: sk.load(|o| &o.sk_shutdown),
-        flags: flags(sk),
+        shutdown: 0,
+        flags: 0,
         reserved: 0,
-        on_cpu_comm: bpf_get_current_comm().unwrap_or_default(),
+        on_cpu_comm: [0; 16],
         reserved2: [0; 4],
-    });
+    };
+    if (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
+        record.snd_nxt = tcp.load(|o| &o.snd_nxt);
+        record.snd_una = tcp.load(|o| &o.snd_una);
+        record.rcv_nxt = tcp.load(|o| &o.rcv_nxt);
+        record.err = sk.load::<i32>(|o| &o.sk_err) as u16;
+        record.shutdown = sk.load(|o| &o.sk_shutdown);
+        record.flags = flags(sk);
+    }
+    if has(feature::ON_CPU) {
+        let pid_tgid = bpf_get_current_pid_tgid();
+        record.on_cpu_pid = (pid_tgid >> 32) as u32;
+        record.on_cpu_tid = pid_tgid as u32;
+        record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
+    }
+    entry.write(record);
     entry.submit(u64::from(wake_up()));
     true
 }

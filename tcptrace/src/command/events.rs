@@ -27,7 +27,7 @@ pub fn run(args: &EventsArgs, style: &Style) -> Result<()> {
 async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     let mut stop = Stop::new()?;
     let filter = filters::socket_filter(&args.filter)?;
-    let mut probe = Probe::attach(&mut Kernel::read()?, RING_BYTES)?;
+    let mut probe = Probe::attach(&mut Kernel::read()?, RING_BYTES, true)?;
     let mut printer = Printer {
         tracker: Tracker::new(Thresholds::NEVER, CAPACITY),
         stdout: Output::start().context("cannot start the output thread")?,

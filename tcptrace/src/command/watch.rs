@@ -59,7 +59,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
             capacity: args.max_sockets,
             boot_id: style.host.boot_id.clone(),
         }),
-        probe: Probe::attach(&mut kernel, args.ring_size)?,
+        probe: Probe::attach(&mut kernel, args.ring_size, false)?,
         worker: Worker::start(open_holders(&mut kernel))?,
         stdout: Stdout::start().context("cannot start the output thread")?,
         style,

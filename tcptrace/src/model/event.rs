@@ -20,9 +20,10 @@ pub struct Transition {
     pub old: TcpState,
     /// The state entered.
     pub new: TcpState,
-    /// `sk_shutdown`, `sk_err` and whose the socket was.
+    /// `sk_shutdown`, `sk_err` and whose the socket was, where a half-closed state is entered or
+    /// left.
     pub circumstances: Circumstances,
-    /// How far both directions had come.
+    /// How far both directions had come, likewise.
     pub progress: Progress,
     /// Whoever ran on the CPU: the program itself at connect, mostly at close; noise in softirq.
     pub on_cpu: OnCpu,

@@ -19,9 +19,9 @@ use super::time::Instant;
 /// The longest a minisocket lives: `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`). With a longer
 /// `tcp_fin_timeout` the full socket stays for the excess first.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Healthy closes are orphans for less than this; whoever was FIN_WAIT2 for longer before it became
-/// a minisocket is remembered, since its age no longer shows.
-const WORTH_REMEMBERING: Duration = Duration::from_secs(1);
+/// A healthy close passes through FIN_WAIT2 within microseconds; whoever was there for longer became
+/// a minisocket later, which does not show that age: it is remembered.
+const WORTH_REMEMBERING: Duration = Duration::from_millis(10);
 /// How often those that were told of are looked at.
 const FOLLOW: Duration = Duration::from_millis(500);
 /// Expiry is known to the tick.

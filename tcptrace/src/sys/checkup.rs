@@ -30,7 +30,7 @@ pub fn run() -> Vec<Check> {
         "found and of the expected sizes".into(),
     ));
     let mut read = read.ok();
-    let probe = read.as_mut().map(|kernel| Probe::attach(kernel, SMALL_RING));
+    let probe = read.as_mut().map(|kernel| Probe::attach(kernel, SMALL_RING, false));
     checks.push(match &probe {
         Some(probe) => from_result(
             "tp_btf/inet_sock_set_state",

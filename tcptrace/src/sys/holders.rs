@@ -97,8 +97,12 @@ impl Holders {
 
 impl Iterator {
     fn load(kernel: &mut Kernel) -> Result<Self> {
-        let globals =
-            Globals { ring_bytes: NO_RING, high_water: u64::MAX, holder_states: HOLDER_STATES };
+        let globals = Globals {
+            ring_bytes: NO_RING,
+            high_water: u64::MAX,
+            holder_states: HOLDER_STATES,
+            on_cpu: false,
+        };
         let ebpf = kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("task_file", btf))?;
         let mut iterator = Self { ebpf, buffer: Vec::new() };
         iterator.prove(kernel.has_cookies())?;

@@ -44,6 +44,8 @@ pub struct Globals {
     pub high_water: u64,
     /// The states that a holder pass shows, a bit each.
     pub holder_states: u32,
+    /// Whether transitions say who was on the CPU.
+    pub on_cpu: bool,
 }
 
 impl Kernel {
@@ -80,11 +82,12 @@ impl Kernel {
         load: impl Fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>,
     ) -> Result<Ebpf> {
         let mut features = self.features;
+        let wanted = if globals.on_cpu { feature::ON_CPU } else { 0 };
         loop {
             let mut ebpf = EbpfLoader::new()
                 .btf(Some(&self.btf))
                 .override_global("OFFSETS", &PodOffsets(self.offsets), true)
-                .override_global("FEATURES", &features, true)
+                .override_global("FEATURES", &(features | wanted), true)
                 .override_global("HIGH_WATER", &globals.high_water, true)
                 .override_global("HOLDER_STATES", &globals.holder_states, true)
                 .map_max_entries("TRANSITIONS", globals.ring_bytes)

@@ -40,13 +40,13 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches, then proves on a connection of our own that what it reads is right.
+    /// Loads and attaches, with who was on the CPU if `on_cpu`, then proves on a connection of our own that what it reads is right.
     ///
     /// # Errors
     /// If the kernel refuses, or shows our own connection otherwise than it is.
-    pub fn attach(kernel: &mut Kernel, ring_bytes: u32) -> Result<Self> {
+    pub fn attach(kernel: &mut Kernel, ring_bytes: u32, on_cpu: bool) -> Result<Self> {
         let globals =
-            Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0 };
+            Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0, on_cpu };
         let mut ebpf = kernel.load(&globals, |ebpf, btf| {
             let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
             PROGRAMS.into_iter().try_for_each(&mut load)

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::run;
+use crate::host::{Namespace, run};
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         what_cannot_be_found_is_named,
         doctor_tries_everything,
         doctor_without_privileges,
+        namespaces_that_cannot_be_entered_are_said,
         demo_shows_each_cause,
         the_readme_shows_what_demo_prints,
     ]
@@ -209,4 +210,15 @@ fn the_readme_shows_what_demo_prints() {
         plain
     };
     assert_eq!(plain(&screen.join("\n")), plain(&shown));
+}
+
+fn namespaces_that_cannot_be_entered_are_said() {
+    let namespace = Namespace::new();
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set=-sys_admin", "--inh-caps=-all", "--"]);
+    without.arg(env!("CARGO_BIN_EXE_tcptrace")).args(["watch", "--for", "100ms"]);
+    let (code, _, err) = finish(&mut without);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE"), "{err}");
+    drop(namespace);
 }
