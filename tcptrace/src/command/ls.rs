@@ -11,6 +11,7 @@ use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::Evidence;
 use crate::model::filter::Filter;
+use crate::model::group::group_id;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
 use crate::model::tracker::{Thresholds, Tracker};
@@ -104,8 +105,9 @@ async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant)
         OutputFormat::Json => {
             let context = style.context(Style::anchor());
             for (stay, evidence, finding) in shown {
-                let id = alert_id(&style.host.boot_id, stay);
-                stdout.line(|out| json::socket(out, context, &id, stay, evidence, finding, now));
+                let boot_id = &style.host.boot_id;
+                let ids = (&*alert_id(boot_id, stay), &*group_id(boot_id, stay, finding));
+                stdout.line(|out| json::socket(out, context, ids, stay, evidence, finding, now));
                 stdout.flush_patiently().await;
             }
         }

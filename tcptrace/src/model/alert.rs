@@ -27,12 +27,20 @@ pub struct Alert {
     pub evidence: Rc<Evidence>,
     /// What ended it; `None` while it is firing.
     pub ended_by: Option<EndedBy>,
+    /// Whether our side ended it with a reset rather than a FIN.
+    pub reset_sent: Option<bool>,
 }
 
 impl Alert {
     /// The same alert, resolved.
     pub fn resolved(self, ended: &Ended) -> Self {
-        Self { stay: ended.stay, at: ended.at, ended_by: Some(ended.by), ..self }
+        Self {
+            stay: ended.stay,
+            at: ended.at,
+            ended_by: Some(ended.by),
+            reset_sent: ended.reset_sent,
+            ..self
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::alert::{Alert, alert_id};
 use super::event::{Lost, Transition};
 use super::evidence::Evidence;
 use super::filter::Filter;
-use super::group::{GroupNotice, Groups};
+use super::group::{GroupNotice, Groups, group_id};
 use super::orphans::Orphans;
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{HalfClosed, NetNs, TcpState};
@@ -258,18 +258,18 @@ impl Engine {
         }
         self.fire(Alert {
             id: alert_id(&self.config.boot_id, &stay),
-            group: "".into(),
+            group: group_id(&self.config.boot_id, &stay, &finding),
             stay,
             at: now,
             threshold: self.config.thresholds.of(stay.state),
             finding: Rc::new(finding),
             evidence: Rc::new(evidence),
             ended_by: None,
+            reset_sent: None,
         });
     }
 
-    fn fire(&mut self, mut alert: Alert) {
-        alert.group = Groups::id_for(&alert, &self.config.boot_id);
+    fn fire(&mut self, alert: Alert) {
         self.alerts += 1;
         self.groups.add(&alert);
         self.firing.insert(alert.stay.id, alert.clone());

@@ -10,9 +10,9 @@ use std::rc::Rc;
 
 use super::alert::Alert;
 use super::socket::{HalfClosed, NetNs};
-use super::stay::{EndedBy, StayId};
+use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
-use super::verdict::{Blame, Confidence, Verdict};
+use super::verdict::{Blame, Confidence, Finding, Verdict};
 
 /// A leak rarely falls due all at once: what follows so soon goes into the first message.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -34,14 +34,14 @@ pub struct GroupKey {
 }
 
 impl GroupKey {
-    fn of(alert: &Alert) -> Self {
-        let process = alert.finding.blame.as_ref().map(|b| (b.process.pid, b.process.start_ticks));
+    fn of(stay: &Stay, finding: &Finding) -> Self {
+        let process = finding.blame.as_ref().map(|b| (b.process.pid, b.process.start_ticks));
         let place = process.is_none().then(|| {
             // The smaller port is mostly the service's, the other one ephemeral.
-            let ends = alert.stay.endpoints;
-            (alert.stay.netns, ends.local.port().min(ends.remote.port()))
+            let ends = stay.endpoints;
+            (stay.netns, ends.local.port().min(ends.remote.port()))
         });
-        Self { process, place, verdict: alert.finding.verdict }
+        Self { process, place, verdict: finding.verdict }
     }
 
     fn id(&self, boot_id: &str) -> Rc<str> {
@@ -54,6 +54,11 @@ impl GroupKey {
         }
         .into()
     }
+}
+
+/// The id of the group that a stay with this finding belongs to.
+pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding) -> Rc<str> {
+    GroupKey::of(stay, finding).id(boot_id)
 }
 
 /// How a group stands against the last time it was told of.
@@ -156,27 +161,23 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// The id of the group that `alert` belongs to.
-    pub fn id_for(alert: &Alert, boot_id: &str) -> Rc<str> {
-        GroupKey::of(alert).id(boot_id)
-    }
-
     /// Takes in a firing alert.
     pub fn add(&mut self, alert: &Alert) {
-        let group = self.groups.entry(GroupKey::of(alert)).or_insert_with(|| Group {
-            id: Rc::clone(&alert.group),
-            verdict: alert.finding.verdict,
-            confidence: alert.finding.confidence,
-            state: alert.stay.state,
-            blame: alert.finding.blame.clone(),
-            members: BTreeMap::new(),
-            peak: 0,
-            formed: alert.at,
-            oldest_ever: alert.stay.since,
-            ended: BTreeMap::new(),
-            history: VecDeque::new(),
-            told: None,
-        });
+        let group =
+            self.groups.entry(GroupKey::of(&alert.stay, &alert.finding)).or_insert_with(|| Group {
+                id: Rc::clone(&alert.group),
+                verdict: alert.finding.verdict,
+                confidence: alert.finding.confidence,
+                state: alert.stay.state,
+                blame: alert.finding.blame.clone(),
+                members: BTreeMap::new(),
+                peak: 0,
+                formed: alert.at,
+                oldest_ever: alert.stay.since,
+                ended: BTreeMap::new(),
+                history: VecDeque::new(),
+                told: None,
+            });
         group.members.insert(alert.stay.id, alert.clone());
         group.peak = group.peak.max(group.members.len());
         group.oldest_ever = group.oldest_ever.min(alert.stay.since);
@@ -185,7 +186,7 @@ impl Groups {
 
     /// Takes out one that is over.
     pub fn remove(&mut self, alert: &Alert) {
-        if let Some(group) = self.groups.get_mut(&GroupKey::of(alert))
+        if let Some(group) = self.groups.get_mut(&GroupKey::of(&alert.stay, &alert.finding))
             && group.members.remove(&alert.stay.id).is_some()
         {
             let by = alert.ended_by.unwrap_or(EndedBy::Unknown);

@@ -136,7 +136,7 @@ impl Orphans {
                 Some(_) => EndedBy::PeerClosed,
                 None => EndedBy::Unknown,
             };
-            Ended { stay, at: looked_at, by }
+            Ended { stay, at: looked_at, by, reset_sent: None }
         });
         (stuck, ended.collect())
     }
@@ -196,7 +196,7 @@ mod tests {
 
     fn given_up(since: u64, now: u64) -> Ended {
         let stay = Stay { exact: true, ..first_seen(&shown(0, 0), at(since)) };
-        Ended { stay, at: at(now), by: EndedBy::Unknown }
+        Ended { stay, at: at(now), by: EndedBy::Unknown, reset_sent: None }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Ended {
     pub at: Instant,
     /// What ended it.
     pub by: EndedBy,
+    /// Whether our side ended it with a reset rather than a FIN; `None` if it did neither.
+    pub reset_sent: Option<bool>,
 }
 
 /// What ended a stay.
@@ -116,6 +118,12 @@ const ECONNRESET: u16 = 104;
 const ETIMEDOUT: u16 = 110;
 /// `sk_shutdown` with both directions closed.
 const SHUTDOWN_BOTH: u8 = 3;
+
+/// Whether the end that `event` makes of `stay` sent a reset or a FIN.
+pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> {
+    let ours = matches!(by, EndedBy::Closed | EndedBy::ClosedWithReset | EndedBy::ProcessExit);
+    (ours && stay.state == HalfClosed::CloseWait).then_some(event.new == TcpState::Close)
+}
 
 /// Reads from the event that ended it what ended `stay`.
 ///

@@ -12,7 +12,7 @@ use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{HalfClosed, NetNs, SocketKey, TcpState};
-use super::stay::{Ended, EndedBy, Stay, StayId, ended_by};
+use super::stay::{Ended, EndedBy, Stay, StayId, ended_by, reset_sent};
 use super::time::Instant;
 
 /// How long a stay may last before somebody looks at it, by state.
@@ -132,7 +132,7 @@ impl Tracker {
         let stay = self.stays.remove(slot as usize);
         let by =
             if event.old == stay.state.state() { ended_by(&stay, event) } else { EndedBy::Unknown };
-        Ended { stay, at: event.at, by }
+        Ended { stay, at: event.at, by, reset_sent: reset_sent(&stay, by, event) }
     }
 
     fn enter(&mut self, event: &Transition, before: Option<Live>, ended: Option<&Ended>) {
@@ -302,7 +302,7 @@ impl Tracker {
         self.stays.remove(id.slot as usize);
         self.live.remove(&stay.key);
         self.counts.repaired += 1;
-        Some(Ended { stay, at: now, by: EndedBy::Unknown })
+        Some(Ended { stay, at: now, by: EndedBy::Unknown, reset_sent: None })
     }
 
     /// What was counted so far.

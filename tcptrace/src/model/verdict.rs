@@ -22,10 +22,14 @@ pub enum Verdict {
     Sending,
     /// CLOSE_WAIT: data waits to be sent and nothing moves.
     SendBlocked,
+    /// CLOSE_WAIT: a process read the end of file, and another one keeps a copy of the descriptor.
+    SharedFd,
     /// CLOSE_WAIT: data was never read.
     DataUnread,
     /// CLOSE_WAIT: all data was read, the end of file never was.
     EofUnread,
+    /// CLOSE_WAIT: a read returned the end of file, and nobody closed.
+    EofRead,
     /// CLOSE_WAIT: the queue is empty; whether the program saw the end of file is not known.
     Drained,
     /// FIN_WAIT2: closed by the program, timed by the kernel.
@@ -34,21 +38,27 @@ pub enum Verdict {
     Receiving,
     /// FIN_WAIT2: we shut down sending and keep the descriptor; the peer does not close.
     PeerNotClosing,
+    /// CLOSE: TCP is over and the descriptor still open.
+    ClosedNotReleased,
 }
 
-/// All verdicts, for filters and help.
-pub const VERDICTS: [Verdict; 11] = [
+/// All verdicts, for filters and help. `shared_fd`, `eof_read` and `closed_not_released` need
+/// evidence that this version does not gather: [`classify`] does not come to them yet.
+pub const VERDICTS: [Verdict; 14] = [
     Verdict::Kernel,
     Verdict::NotAccepted,
     Verdict::NoFd,
     Verdict::Sending,
     Verdict::SendBlocked,
+    Verdict::SharedFd,
     Verdict::DataUnread,
     Verdict::EofUnread,
+    Verdict::EofRead,
     Verdict::Drained,
     Verdict::Orphan,
     Verdict::Receiving,
     Verdict::PeerNotClosing,
+    Verdict::ClosedNotReleased,
 ];
 
 impl Verdict {
@@ -60,12 +70,15 @@ impl Verdict {
             Self::NoFd => "no_fd",
             Self::Sending => "sending",
             Self::SendBlocked => "send_blocked",
+            Self::SharedFd => "shared_fd",
             Self::DataUnread => "data_unread",
             Self::EofUnread => "eof_unread",
+            Self::EofRead => "eof_read",
             Self::Drained => "drained",
             Self::Orphan => "orphan",
             Self::Receiving => "receiving",
             Self::PeerNotClosing => "peer_not_closing",
+            Self::ClosedNotReleased => "closed_not_released",
         }
     }
 
@@ -79,12 +92,15 @@ impl Verdict {
             Self::NoFd => "no process holds them, yet they are still open",
             Self::Sending => "it is still sending: a half-close in use",
             Self::SendBlocked => "it has data to send, and the peer acknowledges none of it",
+            Self::SharedFd => "it keeps a copy of descriptors that another process is done with",
             Self::DataUnread => "it left received data unread and never looked again",
             Self::EofUnread => "it read all data and never looked again, so it missed the end",
+            Self::EofRead => "it read the end of file and never closed them",
             Self::Drained => "it read everything and never closed them",
             Self::Orphan => "the program has closed it; the kernel waits for the peer's FIN",
             Self::Receiving => "it is still receiving: a half-close in use",
             Self::PeerNotClosing => "it shut down sending and waits; the peer does not close",
+            Self::ClosedNotReleased => "their connections are over, and it keeps the descriptors",
         }
     }
 
@@ -104,7 +120,10 @@ impl Verdict {
             Self::EofUnread => {
                 "watch idle connections for readability (poll, a pool's eviction), and close on EOF"
             }
-            Self::Drained => "close the connection when read returns 0 or an error",
+            Self::SharedFd => "close the descriptor in every process that inherited it",
+            Self::EofRead | Self::Drained | Self::ClosedNotReleased => {
+                "close the connection when read returns 0 or an error"
+            }
             Self::Orphan => "lower net.ipv4.tcp_fin_timeout if they are too many",
             Self::PeerNotClosing => "close instead of shutdown, or put a timeout on the peer's FIN",
         }
@@ -266,10 +285,20 @@ fn last_moved(stay: &Stay, evidence: &Evidence) -> Instant {
 
 fn confidence(verdict: Verdict) -> Confidence {
     match verdict {
-        Verdict::Kernel | Verdict::NotAccepted | Verdict::NoFd | Verdict::Orphan => {
-            Confidence::High
-        }
-        _ => Confidence::Low,
+        Verdict::Kernel
+        | Verdict::NotAccepted
+        | Verdict::NoFd
+        | Verdict::Orphan
+        | Verdict::SharedFd
+        | Verdict::EofRead
+        | Verdict::ClosedNotReleased => Confidence::High,
+        Verdict::Sending
+        | Verdict::SendBlocked
+        | Verdict::DataUnread
+        | Verdict::EofUnread
+        | Verdict::Drained
+        | Verdict::Receiving
+        | Verdict::PeerNotClosing => Confidence::Low,
     }
 }
 

@@ -87,8 +87,6 @@ impl<T: core::fmt::Display> Serialize for Shown<T> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AlertLine<'a> {
-    id: &'a str,
-    group: &'a str,
     /// `firing` or `resolved`.
     status: &'static str,
     threshold_ms: u64,
@@ -102,9 +100,10 @@ struct AlertLine<'a> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SocketLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "id")]
-    own_id: Option<&'a str>,
+    /// The same for the same stay, also after a restart.
+    id: &'a str,
+    /// The group it belongs to.
+    group: &'a str,
     /// `CLOSE_WAIT` or `FIN_WAIT2`.
     state: &'static str,
     verdict: &'static str,
@@ -178,7 +177,9 @@ struct EvidenceLine {
     thread_state: Option<&'static str>,
     stack: Option<Vec<&'static str>>,
     stack_complete: Option<bool>,
-    /// `tp_btf`, `iterator`, `proc`, `sock_diag`.
+    /// When resolved: whether our side sent a reset rather than a FIN.
+    reset_sent: Option<bool>,
+    /// `iterator`, `proc`, `sock_diag`.
     sources: Vec<&'static str>,
 }
 
@@ -312,13 +313,13 @@ fn line(out: &mut impl Write, context: Context<'_>, at: Instant, body: Body<'_>)
 /// # Errors
 /// Those of `out`.
 pub fn alert(out: &mut impl Write, context: Context<'_>, alert: &Alert) -> io::Result<()> {
-    let mut socket = socket_line(&alert.stay, &alert.evidence, &alert.finding, alert.at, None);
+    let Alert { id, group, stay, evidence, finding, at, .. } = alert;
+    let mut socket = socket_line((id, group), stay, evidence, finding, *at);
     if alert.ended_by.is_some() {
         socket.ends_by_itself = None;
     }
+    socket.evidence.reset_sent = alert.reset_sent;
     let body = AlertLine {
-        id: &alert.id,
-        group: &alert.group,
         status: if alert.ended_by.is_some() { "resolved" } else { "firing" },
         threshold_ms: millis(alert.threshold),
         ended_by: alert.ended_by.map(EndedBy::name),
@@ -327,20 +328,20 @@ pub fn alert(out: &mut impl Write, context: Context<'_>, alert: &Alert) -> io::R
     line(out, context, alert.at, Body::Alert(body))
 }
 
-/// Writes a `socket` of `ls`, seen at `now`.
+/// Writes a `socket` of `ls` with its alert's and group's ids, seen at `now`.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn socket(
     out: &mut impl Write,
     context: Context<'_>,
-    id: &str,
+    (id, group): (&str, &str),
     stay: &Stay,
     evidence: &Evidence,
     finding: &Finding,
     now: Instant,
 ) -> io::Result<()> {
-    let body = socket_line(stay, evidence, finding, now, Some(id));
+    let body = socket_line((id, group), stay, evidence, finding, now);
     line(out, context, now, Body::Socket(body))
 }
 
@@ -453,16 +454,17 @@ pub fn check(
 }
 
 fn socket_line<'a>(
+    (id, group): (&'a str, &'a str),
     stay: &Stay,
     evidence: &'a Evidence,
     finding: &'a Finding,
     now: Instant,
-    own_id: Option<&'a str>,
 ) -> SocketLine<'a> {
     // An age without a bound is one that begins with the clock.
     let bounded = stay.since_earliest != Instant::default();
     SocketLine {
-        own_id,
+        id,
+        group,
         state: stay.state.state().name(),
         verdict: finding.verdict.name(),
         confidence: match finding.confidence {
@@ -510,6 +512,7 @@ fn evidence_line(evidence: &Evidence) -> EvidenceLine {
         thread_state: None,
         stack: None,
         stack_complete: None,
+        reset_sent: None,
         sources: sources.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect(),
     }
 }

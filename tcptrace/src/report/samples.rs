@@ -77,6 +77,7 @@ pub fn alert() -> Alert {
         finding: Rc::new(find(&stay, &evidence, threshold)),
         evidence: Rc::new(evidence),
         ended_by: None,
+        reset_sent: None,
     }
 }
 

@@ -301,6 +301,7 @@ fn killed_and_resolved() {
     server.kill();
     let resolved = watch.alert(pair.server.cookie, "resolved");
     assert_eq!(resolved["ended_by"], "process_exit");
+    assert_eq!(resolved["evidence"]["reset_sent"], false, "nothing was unread");
 }
 
 fn reset_by_closing_with_data_unread() {
@@ -314,6 +315,7 @@ fn reset_by_closing_with_data_unread() {
     server.close(pair.server);
     let resolved = watch.alert(pair.server.cookie, "resolved");
     assert_eq!(resolved["ended_by"], "closed_with_reset");
+    assert_eq!(resolved["evidence"]["reset_sent"], true);
     let resolved = watch.alert(pair.client.cookie, "resolved");
     assert_eq!(resolved["ended_by"], "reset_by_peer");
 }

@@ -41,9 +41,9 @@ fn unknown_is_null_and_big_numbers_are_strings() {
     let stay = Stay { since_earliest: Instant::default(), exact: false, ..sample.stay };
     let blind = Evidence::default();
     let finding = find(&stay, &blind, Duration::from_secs(60));
-    let line = print(|out| socket(out, context(), "x", &stay, &blind, &finding, sample.at));
+    let line = print(|out| socket(out, context(), ("x", "g"), &stay, &blind, &finding, sample.at));
     assert_eq!(line["type"], "socket");
-    assert_eq!(line["id"], "x");
+    assert_eq!((&line["id"], &line["group"]), (&"x".into(), &"g".into()));
     for unknown in ["holders", "blame", "peer_holders", "inode", "age_max_ms", "ends_by_itself"] {
         assert_eq!(line[unknown], Value::Null, "{unknown}");
     }

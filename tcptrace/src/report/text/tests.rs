@@ -48,6 +48,7 @@ fn each_socket_by_itself() {
         stay: firing.stay,
         at: firing.at.after(Duration::from_secs(5)),
         by: EndedBy::ClosedWithReset,
+        reset_sent: Some(true),
     };
     let mut text = print(|out| alert(out, &look(), &firing));
     text += &print(|out| alert(out, &look(), &firing.resolved(&ended)));
