@@ -79,6 +79,13 @@ fn not_built(flag: &str) {
     notice(&format!("{flag} has no effect yet in this version"));
 }
 
+/// Says why holders are not read from the iterator, if they are not.
+fn say_fallback(why: Option<anyhow::Error>) {
+    if let Some(why) = why {
+        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
+    }
+}
+
 /// Tells the user something on stderr, whatever the log level.
 #[expect(clippy::print_stderr, reason = "the one place that prints notices")]
 fn notice(text: &str) {

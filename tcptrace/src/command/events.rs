@@ -5,7 +5,7 @@ use std::io;
 use anyhow::{Context as _, Result};
 
 use super::output::Output;
-use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, runtime};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, give_account, runtime};
 use super::{Style, filters, notice};
 use crate::cli::{EventsArgs, OutputFormat};
 use crate::model::event::Transition;
@@ -66,15 +66,7 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
         tracked: printer.tracker.tracked(),
         ..Summary::default()
     };
-    let mut stdout = printer.stdout;
-    match style.format {
-        OutputFormat::Json => {
-            let context = style.context(Style::anchor());
-            stdout.line(|out| json::summary(out, context, &summary, now));
-        }
-        OutputFormat::Text => notice(&text::summary(&summary)),
-    }
-    stdout.finish().await.context("cannot write to stdout")
+    give_account(printer.stdout, style, &summary, now).await
 }
 
 struct Printer<'a> {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
 use super::session::runtime;
-use super::{Style, filters, notice};
+use super::{Style, filters, notice, say_fallback};
 use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::Evidence;
@@ -53,9 +53,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
         Ok(mut kernel) => Holders::open(Some(&mut kernel)),
         Err(error) => (Holders::Proc, Some(error)),
     };
-    if let Some(why) = why {
-        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
-    }
+    say_fallback(why);
     let mut worker = Worker::start(holders)?;
     worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {

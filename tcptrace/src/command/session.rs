@@ -1,4 +1,4 @@
-//! What `watch` and `events` have in common: an attached probe, and when to stop.
+//! What `watch` and `events` have in common: when to drain, when to stop, how to end.
 
 use core::time::Duration;
 
@@ -6,6 +6,13 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use super::output::Output;
+use super::{Style, notice};
+use crate::cli::OutputFormat;
+use crate::model::summary::Summary;
+use crate::model::time::Instant;
+use crate::report::{json, text};
 
 /// How often the ring is drained: no event waits longer.
 pub const DRAIN: Duration = Duration::from_millis(50);
@@ -59,4 +66,21 @@ impl Stop {
             () = limit => {}
         }
     }
+}
+
+/// The last line of a run, and the end of its output.
+pub async fn give_account(
+    mut stdout: Output,
+    style: &Style,
+    summary: &Summary,
+    now: Instant,
+) -> Result<()> {
+    match style.format {
+        OutputFormat::Json => {
+            let context = style.context(Style::anchor());
+            stdout.line(|out| json::summary(out, context, summary, now));
+        }
+        OutputFormat::Text => notice(&text::summary(summary)),
+    }
+    stdout.finish().await.context("cannot write to stdout")
 }

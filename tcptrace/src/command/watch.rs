@@ -7,8 +7,8 @@ use std::io;
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output as Stdout;
-use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, runtime};
-use super::{Style, filters, not_built, notice};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, give_account, runtime};
+use super::{Style, filters, not_built, notice, say_fallback};
 use crate::cli::{OutputFormat, ProbeChoice, StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::snapshot::Snapshot;
@@ -76,9 +76,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
 
 fn open_holders(kernel: &mut Kernel) -> Holders {
     let (holders, why) = Holders::open(Some(kernel));
-    if let Some(why) = why {
-        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
-    }
+    say_fallback(why);
     holders
 }
 
@@ -252,14 +250,6 @@ impl Watch<'_> {
             groups_resolved,
             tracked: self.engine.tracked(),
         };
-        let Self { mut stdout, style, .. } = self;
-        match style.format {
-            OutputFormat::Json => {
-                let context = style.context(Style::anchor());
-                stdout.line(|out| json::summary(out, context, &summary, now));
-            }
-            OutputFormat::Text => notice(&text::summary(&summary)),
-        }
-        stdout.finish().await.context("cannot write to stdout")
+        give_account(self.stdout, self.style, &summary, now).await
     }
 }

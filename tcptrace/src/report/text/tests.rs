@@ -6,7 +6,7 @@ use crate::model::event::{Circumstances, OnCpu, Progress};
 use crate::model::evidence::Sources;
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
-use crate::model::stay::Ended as EndedStay;
+use crate::model::stay::{Ended as EndedStay, EndedBy};
 use crate::model::verdict::find;
 use crate::report::samples;
 

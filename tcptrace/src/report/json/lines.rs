@@ -1,0 +1,272 @@
+//! The lines themselves, as they are serialised.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// One line.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Line<'a> {
+    /// Version of this format.
+    pub(super) v: u8,
+    /// RFC 3339, UTC, nanoseconds.
+    pub(super) at: Wall,
+    pub(super) host: &'a str,
+    pub(super) boot_id: &'a str,
+    #[serde(flatten)]
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Body<'a> {
+    Alert(AlertLine<'a>),
+    Group(GroupLine<'a>),
+    Socket(SocketLine<'a>),
+    Transition(TransitionLine),
+    Summary(SummaryLine),
+    Check(CheckLine<'a>),
+}
+
+/// A moment of wall-clock time.
+#[derive(Clone, Copy)]
+pub(super) struct Wall(pub(super) Timestamp);
+
+impl Serialize for Wall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.9}", self.0))
+    }
+}
+
+/// A number that may pass 2^53, as a string.
+#[derive(Clone, Copy)]
+pub(super) struct Big(pub(super) u64);
+
+impl Serialize for Big {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Anything that is shown as it displays itself.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: core::fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct AlertLine<'a> {
+    /// `firing` or `resolved`.
+    pub(super) status: &'static str,
+    pub(super) threshold_ms: u64,
+    /// What ended it, when resolved.
+    pub(super) ended_by: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) socket: SocketLine<'a>,
+}
+
+/// One half-closed socket.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SocketLine<'a> {
+    /// The same for the same stay, also after a restart.
+    pub(super) id: &'a str,
+    /// The group it belongs to.
+    pub(super) group: &'a str,
+    /// `CLOSE_WAIT` or `FIN_WAIT2`.
+    pub(super) state: &'static str,
+    pub(super) verdict: &'static str,
+    /// `high` or `low`.
+    pub(super) confidence: &'static str,
+    pub(super) age_ms: u64,
+    /// `exact` or `at_least`.
+    pub(super) age_is: &'static str,
+    /// The longest it can have been; null: not bounded.
+    pub(super) age_max_ms: Option<u64>,
+    pub(super) local: Shown<std::net::SocketAddr>,
+    pub(super) remote: Shown<std::net::SocketAddr>,
+    pub(super) netns: u32,
+    pub(super) cookie: Option<Big>,
+    pub(super) inode: Option<u64>,
+    /// Null: they cannot be seen; empty: seen, and there is none.
+    pub(super) holders: Option<Vec<HolderLine<'a>>>,
+    pub(super) blame: Option<BlameLine<'a>>,
+    pub(super) peer_holders: Option<Vec<HolderLine<'a>>>,
+    /// Null: never, or not known.
+    pub(super) ends_by_itself: Option<EndsLine>,
+    pub(super) evidence: EvidenceLine,
+    pub(super) remedy: &'static str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct HolderLine<'a> {
+    pub(super) pid: u32,
+    pub(super) pid_in_ns: Option<u32>,
+    pub(super) start: Option<Wall>,
+    pub(super) comm: &'a str,
+    pub(super) exe: Option<&'a str>,
+    pub(super) cmdline: Option<&'a [String]>,
+    pub(super) uid: Option<u32>,
+    pub(super) fds: &'a [u32],
+    pub(super) unit: Option<&'a str>,
+    pub(super) container: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BlameLine<'a> {
+    pub(super) pid: u32,
+    pub(super) comm: &'a str,
+    pub(super) why: &'static str,
+    /// Pids of others that it might as well be.
+    pub(super) candidates: &'a [u32],
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct EndsLine {
+    /// `keepalive`, `retransmission` or `fin_timeout`.
+    pub(super) by: &'static str,
+    pub(super) in_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct EvidenceLine {
+    pub(super) recv_queue: Option<u32>,
+    pub(super) send_queue: Option<u32>,
+    pub(super) eof_read_by: Option<u32>,
+    pub(super) eof_read_at: Option<Wall>,
+    pub(super) eof_peeked_by: Option<u32>,
+    pub(super) held_by: Option<&'static str>,
+    /// Whether the keepalive timer runs.
+    pub(super) keepalive: Option<bool>,
+    pub(super) last_send_ms: Option<u64>,
+    pub(super) thread_state: Option<&'static str>,
+    pub(super) stack: Option<Vec<&'static str>>,
+    pub(super) stack_complete: Option<bool>,
+    /// When resolved: whether our side sent a reset rather than a FIN.
+    pub(super) reset_sent: Option<bool>,
+    /// `iterator`, `proc`, `sock_diag`.
+    pub(super) sources: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct GroupLine<'a> {
+    pub(super) group: &'a str,
+    /// `firing`, `growing`, `shrinking` or `resolved`.
+    pub(super) status: &'static str,
+    pub(super) key: KeyLine<'a>,
+    pub(super) members: usize,
+    pub(super) oldest_ms: u64,
+    pub(super) growth_per_min: Option<f64>,
+    /// Alert ids.
+    pub(super) examples: Vec<&'a str>,
+    pub(super) blame: Option<BlameLine<'a>>,
+    pub(super) forecast: Option<&'static str>,
+    pub(super) remedy: &'static str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct KeyLine<'a> {
+    pub(super) process: Option<ProcessKeyLine<'a>>,
+    pub(super) verdict: &'static str,
+    pub(super) code_path: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ProcessKeyLine<'a> {
+    pub(super) pid: u32,
+    pub(super) start: Option<Wall>,
+    pub(super) comm: &'a str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct TransitionLine {
+    pub(super) old: &'static str,
+    pub(super) new: &'static str,
+    pub(super) local: Shown<std::net::SocketAddr>,
+    pub(super) remote: Shown<std::net::SocketAddr>,
+    pub(super) netns: u32,
+    pub(super) cookie: Option<Big>,
+    pub(super) skaddr: Big,
+    pub(super) on_cpu_pid: u32,
+    pub(super) on_cpu_comm: String,
+    pub(super) in_state_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SummaryLine {
+    pub(super) elapsed_ms: u64,
+    pub(super) transitions: u64,
+    pub(super) lost: LostLine,
+    pub(super) repaired: u64,
+    pub(super) stays: StaysLine,
+    pub(super) alerts: u64,
+    pub(super) groups: u64,
+    pub(super) sockets_tracked: usize,
+    /// Sockets not taken into the full table.
+    pub(super) overflow: u64,
+    /// Records that could not be understood.
+    pub(super) undecodable: u64,
+    /// Lines left out because the reader was too slow.
+    pub(super) unwritten: u64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct CheckLine<'a> {
+    pub(super) name: &'a str,
+    /// `good`, `limited` or `missing`.
+    pub(super) status: &'static str,
+    pub(super) found: &'a str,
+    pub(super) gives: &'a str,
+    pub(super) advice: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct LostLine {
+    pub(super) ring: u64,
+    pub(super) recursion: u64,
+    pub(super) gaps: u64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) struct StaysLine {
+    pub(super) close_wait: u64,
+    #[serde(rename = "FIN_WAIT2")]
+    pub(super) fin_wait2: u64,
+}
+
+#[cfg(test)]
+mod shown_as_strings {
+    use schemars::{JsonSchema, Schema, SchemaGenerator};
+    use std::borrow::Cow;
+
+    macro_rules! string {
+        ($($name:ty),*) => {$(
+            impl JsonSchema for $name {
+                fn inline_schema() -> bool { true }
+                fn schema_name() -> Cow<'static, str> { "string".into() }
+                fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                    String::json_schema(generator)
+                }
+            }
+        )*};
+    }
+    string!(super::Wall, super::Big, super::Shown<std::net::SocketAddr>);
+}

@@ -1,0 +1,135 @@
+//! What a look found, arranged by what suspects are asked for.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Dumps, values};
+use crate::model::process::{Holder, Process};
+use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::stay::Stay;
+use crate::sys::holders::{FdOf, Pass};
+use crate::sys::sockdiag::DiagSocket;
+use crate::sys::{clock, process};
+
+/// A pass, indexed by what suspects are asked for.
+pub(super) struct Index {
+    pub(super) pass: Pass,
+    pub(super) by_key: HashMap<SocketKey, usize>,
+    fds: HashMap<SocketKey, Vec<FdOf>>,
+    /// By both ends, IPv4-mapped addresses as IPv4.
+    by_ends: HashMap<Endpoints, SocketKey>,
+    listeners: HashMap<(NetNs, u16), Vec<(SocketAddr, SocketKey)>>,
+}
+
+impl Index {
+    pub(super) fn new(pass: Pass, dumps: &Dumps) -> Self {
+        let mut index = Self {
+            by_key: HashMap::new(),
+            fds: HashMap::new(),
+            by_ends: HashMap::new(),
+            listeners: HashMap::new(),
+            pass: Pass::default(),
+        };
+        for (i, held) in pass.held.iter().enumerate() {
+            index.fds.entry(held.key).or_default().push(held.into());
+            if index.by_key.insert(held.key, i).is_none() {
+                index.place(held.netns, held.key, held.endpoints, held.state);
+            }
+        }
+        for (&netns, dump) in dumps {
+            for socket in values(dump) {
+                if let Some(fds) = pass.by_inode.get(&socket.inode) {
+                    index.fds.insert(socket.key, fds.clone());
+                    index.place(netns, socket.key, socket.endpoints, socket.state);
+                }
+            }
+        }
+        index.pass = pass;
+        index
+    }
+
+    fn place(&mut self, netns: NetNs, key: SocketKey, ends: Endpoints, state: TcpState) {
+        let ends = ends.canonical();
+        if state == TcpState::Listen {
+            let listeners = self.listeners.entry((netns, ends.local.port())).or_default();
+            listeners.push((ends.local, key));
+        } else {
+            self.by_ends.insert(ends, key);
+        }
+    }
+
+    fn fds(&self, key: SocketKey) -> Vec<FdOf> {
+        self.fds.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Who holds the socket; `None` if a process that could not be looked into may.
+    pub(super) fn holders(&self, key: SocketKey, socket: Option<&DiagSocket>) -> Option<Vec<FdOf>> {
+        let fds = self.fds(key);
+        let known = self.pass.complete || socket.is_some_and(|socket| socket.inode == 0);
+        (known || !fds.is_empty()).then_some(fds)
+    }
+
+    /// Who holds the listener that the connection came in by: the one on its address, else the
+    /// one on all addresses.
+    pub(super) fn listener(&self, stay: &Stay) -> Vec<FdOf> {
+        if stay.state != HalfClosed::CloseWait {
+            return Vec::new();
+        }
+        let local = stay.endpoints.canonical().local;
+        let Some(listeners) = self.listeners.get(&(stay.netns, local.port())) else {
+            return Vec::new();
+        };
+        let on = |exact: bool| {
+            listeners.iter().filter(move |(address, _)| {
+                if exact { address.ip() == local.ip() } else { address.ip().is_unspecified() }
+            })
+        };
+        let exact: Vec<_> = on(true).flat_map(|&(_, key)| self.fds(key)).collect();
+        if exact.is_empty() {
+            on(false).flat_map(|&(_, key)| self.fds(key)).collect()
+        } else {
+            exact
+        }
+    }
+
+    /// Who holds the other end, if it is on this host.
+    pub(super) fn peer(&self, stay: &Stay) -> Vec<FdOf> {
+        let ends = stay.endpoints.canonical().reversed();
+        self.by_ends.get(&ends).map(|&key| self.fds(key)).unwrap_or_default()
+    }
+}
+
+/// The processes met in one look, each read once.
+pub(super) struct People {
+    boot_time: jiff::Timestamp,
+    known: HashMap<u32, Option<Arc<Process>>>,
+}
+
+impl People {
+    pub(super) fn new() -> Self {
+        Self { boot_time: clock::boot_time(), known: HashMap::new() }
+    }
+
+    pub(super) fn meet(&mut self, fd: &FdOf) {
+        let boot_time = self.boot_time;
+        self.known.entry(fd.pid).or_insert_with(|| process::read(fd.pid, boot_time).map(Arc::new));
+    }
+
+    /// The processes behind `fds`. One that has ended, or whose pid is now another's, holds
+    /// nothing.
+    pub(super) fn holders<'a>(&self, fds: impl Iterator<Item = &'a FdOf>) -> Vec<Holder> {
+        let mut holders = Vec::<Holder>::new();
+        for fd in fds {
+            let Some(Some(process)) = self.known.get(&fd.pid) else { continue };
+            if fd.start_ticks.is_some() && fd.start_ticks != process.start_ticks {
+                continue;
+            }
+            match holders.iter_mut().find(|holder| holder.process.pid == fd.pid) {
+                Some(holder) => holder.fds.push(fd.fd),
+                None => holders.push(Holder { process: Arc::clone(process), fds: vec![fd.fd] }),
+            }
+        }
+        holders
+    }
+}
