@@ -7,6 +7,7 @@
 
 mod index;
 
+use core::cell::Cell;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -135,6 +136,8 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
 pub struct Gatherer {
     holders: Holders,
     visitor: Visitor,
+    /// Whether it was said that sock_diag fails; it would fail at every look.
+    warned: Cell<bool>,
 }
 
 /// The sockets of the namespaces that were asked; `None` for one that cannot be entered.
@@ -153,7 +156,7 @@ impl Gatherer {
     /// # Errors
     /// If `/proc` is not mounted.
     pub fn new(holders: Holders) -> Result<Self> {
-        Ok(Self { holders, visitor: Visitor::new()? })
+        Ok(Self { holders, visitor: Visitor::new()?, warned: Cell::new(false) })
     }
 
     /// Everything that can be found out about `stays`.
@@ -286,14 +289,16 @@ impl Gatherer {
         for (netns, path) in netns::list().into_iter().filter(|&(netns, _)| wanted(netns)) {
             let look = || Ok((sockdiag::dump(states)?, sockdiag::fin_timeout()));
             match self.visitor.visit(netns, &path, look) {
-                Ok((sockets, fin_timeout)) => {
+                Ok(Some((sockets, fin_timeout))) => {
                     let sockets = sockets.into_iter().map(|socket| (socket.key, socket)).collect();
                     dumps.insert(netns, Some(Dump { sockets, fin_timeout }));
                 }
-                // It has gone, or its last process has.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(None) => {}
                 Err(error) => {
-                    tracing::debug!("network namespace {}: {error}", netns.0);
+                    if error.kind() != io::ErrorKind::PermissionDenied && !self.warned.replace(true)
+                    {
+                        tracing::warn!("network namespace {}: {error}", netns.0);
+                    }
                     dumps.insert(netns, None);
                 }
             }

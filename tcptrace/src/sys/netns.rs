@@ -102,7 +102,7 @@ impl Visitor {
         Ok(Self { own: own()?, home })
     }
 
-    /// Runs `visit` in the namespace `netns` at `path`.
+    /// Runs `visit` in the namespace `netns` at `path`; `None` if that has gone meanwhile.
     ///
     /// # Errors
     /// If it cannot be entered, or `visit` fails. `PermissionDenied` means that this user may not
@@ -112,16 +112,19 @@ impl Visitor {
         netns: NetNs,
         path: &Path,
         visit: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T> {
+    ) -> io::Result<Option<T>> {
         if netns == self.own {
-            return visit();
+            return visit().map(Some);
         }
-        let there = File::open(path)?;
+        let there = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            there => there?,
+        };
         enter(&there)?;
         let result = visit();
         // Nothing that this thread does later would be true if it did not come home.
         enter(&self.home).expect("a thread can go back to its own namespace");
-        result
+        result.map(Some)
     }
 }
 

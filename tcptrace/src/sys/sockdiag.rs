@@ -123,7 +123,13 @@ fn read_messages(mut datagram: &[u8], found: &mut Vec<DiagSocket>) -> io::Result
             NLMSG_ERROR => {
                 let mut payload = message.payload();
                 let code = payload.try_get_i32_ne().map_err(io::Error::other)?;
-                return Err(io::Error::from_raw_os_error(-code));
+                return Err(match io::Error::from_raw_os_error(-code) {
+                    error if error.kind() == io::ErrorKind::NotFound => io::Error::new(
+                        io::ErrorKind::Unsupported,
+                        "sock_diag knows no TCP: try `modprobe tcp_diag`",
+                    ),
+                    error => error,
+                });
             }
             _ => found.extend(parse(message.payload())),
         }
