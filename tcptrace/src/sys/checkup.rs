@@ -70,7 +70,7 @@ fn kernel() -> Check {
         name: "kernel",
         status: CheckStatus::Good,
         found: format!("Linux {} on {}", kernel_release(), std::env::consts::ARCH),
-        gives: "5.8 and later can be traced",
+        gives: "5.12 and later can be traced",
         advice: None,
     }
 }

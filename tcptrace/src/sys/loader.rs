@@ -122,7 +122,7 @@ fn is_refusal(error: &ProgramError) -> bool {
 fn no_btf(error: &io::Error) -> anyhow::Error {
     let release = host::kernel_release();
     Advice::new(format!("this kernel ({release}) does not tell its types: {KERNEL_BTF}: {error}"))
-        .and_try("zcat /proc/config.gz | grep DEBUG_INFO_BTF", "must say =y; Linux 5.8 and later")
+        .and_try("zcat /proc/config.gz | grep DEBUG_INFO_BTF", "must say =y; Linux 5.12 and later")
         .and_try("tcptrace doctor", "what works without")
         .into()
 }

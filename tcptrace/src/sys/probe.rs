@@ -17,10 +17,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::loader::{Globals, Kernel};
-use super::netns;
+use super::{host, netns};
+use crate::advice::Advice;
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Lost, Transition};
-use crate::model::socket::{SocketKey, TcpState};
+use crate::model::socket::TcpState;
 
 /// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
 /// can make.
@@ -51,6 +52,15 @@ impl Probe {
             let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
             PROGRAMS.into_iter().try_for_each(&mut load)
         })?;
+        if !kernel.has_cookies() {
+            return Err(Advice::new(format!(
+                "the tracing programs of this kernel ({}) cannot tell one socket from the next: \
+                 that takes Linux 5.12",
+                host::kernel_release()
+            ))
+            .and_try("tcptrace ls", "what is half-closed now works without")
+            .into());
+        }
         let ring = ebpf.take_map("TRANSITIONS").context("the object has no ring")?;
         let ring = RingBuf::try_from(ring)?;
         // SAFETY: the ring owns its map's descriptor and keeps it until it is dropped.
@@ -72,12 +82,12 @@ impl Probe {
             undecodable: 0,
             last_error: None,
         };
-        probe.prove(kernel.has_cookies()).context("the probe does not read this kernel right")?;
+        probe.prove().context("the probe does not read this kernel right")?;
         Ok(probe)
     }
 
     /// Connects to a listener of our own on loopback and compares what the probe saw.
-    fn prove(&mut self, has_cookies: bool) -> Result<()> {
+    fn prove(&mut self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot listen on 127.0.0.1, to try the probe on a connection of our own")?;
         let client = TcpStream::connect(listener.local_addr()?)
@@ -101,8 +111,8 @@ impl Probe {
             shown == (TcpState::Established, remote, netns::own()?),
             "a connection from {local} to {remote} shows as {shown:?}"
         );
-        let key = SocketKey::new(if has_cookies { cookie } else { 0 }, established.skaddr);
-        ensure!(established.key == key, "cookie {cookie} shows as {:?}", established.key);
+        let shown = established.key;
+        ensure!(shown.cookie() == Some(cookie), "cookie {cookie} shows as {shown:?}");
         Ok(())
     }
 
