@@ -14,7 +14,7 @@ use tcptrace_common::HolderRecord;
 use super::loader::{Globals, Kernel};
 use super::process::ticks;
 use crate::model::decode::{self, HeldFd};
-use crate::model::socket::{SocketKey, TcpState};
+use crate::model::socket::TcpState;
 use crate::model::verdict::HOLDER_STATES;
 
 const PROGRAM: &str = "holders";
@@ -104,21 +104,23 @@ impl Iterator {
             on_cpu: false,
         };
         let ebpf = kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("task_file", btf))?;
+        // Sockets are joined with sock_diag's by their cookies.
+        ensure!(kernel.has_cookies(), "the programs of this kernel cannot read socket cookies");
         let mut iterator = Self { ebpf, buffer: Vec::new() };
-        iterator.prove(kernel.has_cookies())?;
+        iterator.prove()?;
         Ok(iterator)
     }
 
     /// Looks for a listener of our own. In a nested pid namespace the kernel's pids are not ours.
-    fn prove(&mut self, has_cookies: bool) -> Result<()> {
+    fn prove(&mut self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let cookie = rustix::net::sockopt::socket_cookie(&listener)?;
         let (local, inode) = (listener.local_addr()?, rustix::fs::fstat(&listener)?.st_ino);
         let ours = self.read()?.into_iter().find(|fd| fd.inode == inode);
         let ours = ours.context("a pass over all descriptors does not show our own")?;
-        let key = SocketKey::new(if has_cookies { cookie } else { 0 }, ours.skaddr);
         ensure!(
-            (ours.key, ours.endpoints.local, ours.state) == (key, local, TcpState::Listen),
+            (ours.key.cookie(), ours.endpoints.local, ours.state)
+                == (Some(cookie), local, TcpState::Listen),
             "a pass over all descriptors shows our own listener as {ours:?}"
         );
         ensure!(
