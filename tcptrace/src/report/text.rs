@@ -77,7 +77,10 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         let word = look.paint(FREED, "FREED");
         let count = Count(notice.peak);
         let ended = Ended(&notice.ended);
-        return writeln!(out, "{time}  {word}  {who}: all {count} closed{ended}");
+        return match notice.peak {
+            1 => writeln!(out, "{time}  {word}  {who}: it is closed{ended}"),
+            _ => writeln!(out, "{time}  {word}  {who}: all {count} closed{ended}"),
+        };
     }
     let word = look.paint(STUCK, "STUCK");
     let (count, oldest) = (Count(notice.members), Age(notice.oldest));
