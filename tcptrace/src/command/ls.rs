@@ -10,7 +10,6 @@ use super::{Style, filters, notice, say_fallback};
 use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::Evidence;
-use crate::model::filter::Filter;
 use crate::model::group::group_id;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
@@ -39,7 +38,7 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
             let finding = find(&stay, &evidence, BETWEEN_LOOKS);
             (stay, evidence, finding)
         })
-        .filter(|(stay, evidence, finding)| admits(&filter, stay, evidence, finding))
+        .filter(|(stay, evidence, finding)| filter.admits_finding(stay, evidence, finding))
         .filter(|(stay, ..)| args.min_age.is_none_or(|min_age| stay.age(now) >= min_age))
         .collect();
     shown.sort_by_key(|(stay, ..)| (stay.since, stay.key));
@@ -91,12 +90,6 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
         .collect())
 }
 
-fn admits(filter: &Filter, stay: &Stay, evidence: &Evidence, finding: &Finding) -> bool {
-    let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
-    let blamed = finding.blame.iter().map(|blame| &*blame.process);
-    filter.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
-}
-
 async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {
     let mut stdout = Output::start().context("cannot start the output thread")?;
     match style.format {
@@ -111,8 +104,9 @@ async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant)
         }
         OutputFormat::Text if shown.is_empty() => notice("no half-closed sockets"),
         OutputFormat::Text => {
-            let row = |(stay, evidence, finding)| Row { stay, evidence, finding };
-            let rows: Vec<_> = shown.iter().map(|(s, e, f)| row((s, e, f))).collect();
+            let rows = shown.iter();
+            let rows = rows.map(|(stay, evidence, finding)| Row { stay, evidence, finding });
+            let rows: Vec<_> = rows.collect();
             stdout.line(|out| text::sockets(out, &rows, now));
         }
     }

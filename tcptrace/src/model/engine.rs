@@ -250,10 +250,7 @@ impl Engine {
 
     /// Tells of a stay that is stuck, if anybody wants to hear of it.
     fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
-        let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
-        let processes = holders.chain(finding.blame.iter().map(|blame| &*blame.process));
-        let filter = &self.config.filter;
-        if !filter.admits(stay.netns, &stay.endpoints, finding.verdict, processes) {
+        if !self.config.filter.admits_finding(&stay, &evidence, &finding) {
             return;
         }
         self.fire(Alert {

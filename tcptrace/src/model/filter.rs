@@ -4,9 +4,11 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::evidence::Evidence;
 use super::process::Process;
 use super::socket::{Endpoints, NetNs};
-use super::verdict::Verdict;
+use super::stay::Stay;
+use super::verdict::{Finding, Verdict};
 
 /// Conditions of different kinds must all hold; of those of one kind, one is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +63,15 @@ fn contains(network: &IpNet, address: IpAddr) -> bool {
 }
 
 impl Filter {
-    /// Whether a finding about a socket that these processes hold is asked for.
-    pub fn admits<'a>(
+    /// Whether `finding` about `stay` is asked for: its processes are those that hold it and the one
+    /// that is blamed.
+    pub fn admits_finding(&self, stay: &Stay, evidence: &Evidence, finding: &Finding) -> bool {
+        let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
+        let blamed = finding.blame.iter().map(|blame| &*blame.process);
+        self.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
+    }
+
+    fn admits<'a>(
         &self,
         netns: NetNs,
         endpoints: &Endpoints,

@@ -9,7 +9,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::snapshot::Observed;
 use super::socket::{HalfClosed, NetNs, SocketKey};
@@ -97,12 +97,12 @@ impl Orphans {
         mut name: impl FnMut() -> StayId,
     ) -> (Vec<Stay>, Vec<Ended>) {
         let asked = core::mem::take(&mut self.asked);
-        let mut there = FxHashMap::default();
+        let mut there = FxHashSet::default();
         let mut stuck = Vec::new();
         for socket in sockets {
             let left = socket.minisocket.unwrap_or_default();
             let expires = looked_at.after(left);
-            there.insert(socket.key, ());
+            there.insert(socket.key);
             if let Some(followed) = self.followed.get_mut(&socket.key) {
                 followed.expires = Some(expires);
                 self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
@@ -126,7 +126,7 @@ impl Orphans {
             self.followed.insert(socket.key, Followed { stay, expires: Some(expires) });
             self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
         }
-        let gone = |stay: &Stay| asked.contains(&stay.netns) && !there.contains_key(&stay.key);
+        let gone = |stay: &Stay| asked.contains(&stay.netns) && !there.contains(&stay.key);
         self.remembered.retain(|_, stay| !gone(stay));
         let ended = self.followed.extract_if(|_, followed| gone(&followed.stay));
         let ended = ended.map(|(_, Followed { stay, expires })| {

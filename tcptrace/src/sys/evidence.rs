@@ -167,16 +167,11 @@ impl Gatherer {
         let looked_at = clock::now();
         let namespaces: HashSet<_> = stays.iter().map(|stay| stay.netns).collect();
         let states = HALF_CLOSED | TcpState::Listen.bit();
-        let (first, dumps) = if self.holders.is_iterator() {
-            let first = self.holders.pass(&|_| false)?;
-            (first, self.dump(|netns| namespaces.contains(&netns), states))
-        } else {
-            // `/proc` knows sockets by their inodes only, so those come first.
-            let dumps = self.dump(|netns| namespaces.contains(&netns), states);
-            let inodes = inodes(&dumps);
-            (self.holders.pass(&|inode| inodes.contains(&inode))?, dumps)
-        };
-        let first = Index::new(first, &dumps);
+        // `/proc` knows sockets by their inodes only, so the dumps come first.
+        let dumps = self.dump(|netns| namespaces.contains(&netns), states);
+        let inodes = inodes(&dumps);
+        let wanted = |inode| inodes.contains(&inode);
+        let first = Index::new(self.holders.pass(&wanted)?, &dumps);
         let mut people = People::new();
         let found: Vec<_> = stays
             .iter()
@@ -191,12 +186,7 @@ impl Gatherer {
                 (stay, socket, holders, listener, peer)
             })
             .collect();
-        let again = if self.holders.is_iterator() {
-            Index::new(self.holders.pass(&|_| false)?, &dumps)
-        } else {
-            let inodes = inodes(&dumps);
-            Index::new(self.holders.pass(&|inode| inodes.contains(&inode))?, &dumps)
-        };
+        let again = Index::new(self.holders.pass(&wanted)?, &dumps);
         Ok(found
             .into_iter()
             .map(|(stay, socket, holders, listener, peer)| {
@@ -239,7 +229,9 @@ impl Gatherer {
     /// # Errors
     /// If the descriptors cannot be read.
     pub fn snapshot(&mut self, others: bool) -> Result<Snapshot> {
-        let pass = self.holders.pass(&|_| false)?;
+        // `/proc` would show nothing here that sock_diag does not.
+        let iterated = self.holders.is_iterator();
+        let held = if iterated { self.holders.pass(&|_| false)?.held } else { Vec::new() };
         let dumps = self.dump(|_| true, if others { HALF_CLOSED | OTHERS } else { HALF_CLOSED });
         let mut observed = HashMap::new();
         let mut rest = FxHashSet::default();
@@ -258,7 +250,7 @@ impl Gatherer {
                 }
             }
         }
-        for held in &pass.held {
+        for held in &held {
             if let Some(state) = HalfClosed::from_state(held.state) {
                 let entry = observed.entry(held.key).or_insert_with(|| unaged(held, state));
                 entry.skaddr = held.skaddr;

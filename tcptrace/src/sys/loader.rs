@@ -20,7 +20,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TCPTRACE_EBPF_OBJECT"))
 static OBJECT: &[u8] = &[];
 
 /// What loading fails without.
-pub const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
+const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -64,11 +64,6 @@ impl Kernel {
         let btf = Btf::parse(&bytes, aya::Endianness::default())
             .map_err(|error| unfit(&error.to_string()))?;
         Ok(Self { btf, offsets, features: feature::COOKIE | feature::TASK_BTF })
-    }
-
-    /// The kernel's types, for loading programs.
-    pub const fn btf(&self) -> &Btf {
-        &self.btf
     }
 
     /// Loads the object and has `load` load one of its programs, with fewer of the optional
@@ -165,7 +160,7 @@ fn denied_inside(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The error for a user who may not load programs.
-pub fn lacking(missing: &[Capability]) -> anyhow::Error {
+fn lacking(missing: &[Capability]) -> anyhow::Error {
     let names: Vec<_> = missing.iter().map(|capability| capability.name()).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     Advice::new(format!(

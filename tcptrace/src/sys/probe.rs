@@ -41,7 +41,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches, with who was on the CPU if `on_cpu`, then proves on a connection of our own that what it reads is right.
+    /// Loads and attaches, then proves on a connection of our own that what it reads is right. Its
+    /// transitions say who was on the CPU only if `on_cpu` asks for it.
     ///
     /// # Errors
     /// If the kernel refuses, or shows our own connection otherwise than it is.
