@@ -11,8 +11,9 @@ pub type MonotonicNs = u64;
 /// One TCP state change, as `sock:inet_sock_set_state` reports it.
 ///
 /// The kernel calls the tracepoint before it stores the new state, and with the socket locked.
-/// Sequence numbers, `err`, `shutdown` and `flags` are 0 unless a half-closed state is entered or
-/// left, who was on the CPU is 0 unless [`feature::ON_CPU`] asks for it.
+/// Sequence numbers, `err`, `shutdown` and `flags` are read only where a half-closed state is entered
+/// or left, and say so by [`flag::DETAILS`]; who was on the CPU is 0 unless [`feature::ON_CPU`] asks
+/// for it. The classic tracepoint tells neither cookie nor namespace nor details.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TransitionRecord {
@@ -22,7 +23,7 @@ pub struct TransitionRecord {
     pub cookie: u64,
     /// The address of the `struct sock`. Reused within microseconds.
     pub skaddr: u64,
-    /// Inode number of the network namespace.
+    /// Inode number of the network namespace; 0 where the probe cannot tell.
     pub netns: u32,
     /// `tcp_sock.snd_nxt`: the next sequence number to be sent.
     pub snd_nxt: u32,
@@ -60,6 +61,34 @@ pub struct TransitionRecord {
     pub on_cpu_comm: [u8; 16],
     /// Always 0.
     pub reserved2: [u8; 4],
+}
+
+impl TransitionRecord {
+    /// A record that says nothing.
+    pub const ZERO: Self = Self {
+        at_ns: 0,
+        cookie: 0,
+        skaddr: 0,
+        netns: 0,
+        snd_nxt: 0,
+        snd_una: 0,
+        rcv_nxt: 0,
+        on_cpu_pid: 0,
+        on_cpu_tid: 0,
+        local_addr: [0; 16],
+        remote_addr: [0; 16],
+        local_port: 0,
+        remote_port: 0,
+        err: 0,
+        family: 0,
+        old_state: 0,
+        new_state: 0,
+        shutdown: 0,
+        flags: 0,
+        reserved: 0,
+        on_cpu_comm: [0; 16],
+        reserved2: [0; 4],
+    };
 }
 
 /// One file descriptor of one process that refers to a TCP socket.
@@ -121,6 +150,8 @@ pub mod flag {
     pub const DEAD: u8 = 1 << 2;
     /// The task on this CPU has `PF_EXITING`.
     pub const EXITING: u8 = 1 << 3;
+    /// The sequence numbers, `err`, `shutdown` and the other flags were read.
+    pub const DETAILS: u8 = 1 << 4;
 }
 
 /// Which of the kernel's optional helpers a program may call. A program is verified for these

@@ -2,8 +2,10 @@
 #![no_std]
 #![no_main]
 
+mod classic;
 mod holders;
 mod kernel;
+mod ring;
 mod transition;
 
 /// The programs call GPL-only helpers.

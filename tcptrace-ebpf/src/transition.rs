@@ -5,19 +5,19 @@
 //! (`net/ipv4/af_inet.c: inet_sk_set_state`).
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
         generated::{bpf_get_current_task_btf, bpf_ktime_get_ns},
     },
     macros::{btf_tracepoint, map},
-    maps::{PerCpuArray, RingBuf},
+    maps::PerCpuArray,
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::warn;
 use tcptrace_common::{TransitionRecord, feature, flag};
 
 use crate::kernel::{KernelPtr, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock};
+use crate::ring::{self, add_one, set};
 
 /// `PF_EXITING` of `include/linux/sched.h`.
 const PF_EXITING: u32 = 0x4;
@@ -25,19 +25,6 @@ const PF_EXITING: u32 = 0x4;
 const STATES_END: i32 = 14;
 /// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
 const HALF_CLOSED: u32 = 1 << 5 | 1 << 8;
-/// The reader is woken by the records that lie within this many bytes past the high-water mark,
-/// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
-const WAKE_BAND: u64 = 4096;
-
-#[map]
-static TRANSITIONS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
-/// How many records found no room in the ring, on each CPU, by the program that made them.
-#[map]
-static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
-/// Bytes waiting in the ring from which the reader is woken; below it drains on its own timer.
-#[unsafe(no_mangle)]
-static HIGH_WATER: u64 = u64::MAX;
-
 /// Whether [`transition`] is running on this CPU.
 #[map]
 static TRANSITION_RUNS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -79,52 +66,39 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
     if !(0..STATES_END).contains(&new) {
         warn!(ctx, "inet_sock_set_state: unknown state {} after {}", new, old);
     }
-    let Some(mut entry) = TRANSITIONS.reserve::<TransitionRecord>(0) else {
-        add_one(&TRANSITIONS_LOST, program);
-        return true;
-    };
-    let who = identity(sk, tcp);
-    let mut record = TransitionRecord {
-        // SAFETY: a helper call without arguments.
-        at_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: who.cookie,
-        skaddr: sk.0 as u64,
-        netns: who.netns,
-        snd_nxt: 0,
-        snd_una: 0,
-        rcv_nxt: 0,
-        on_cpu_pid: 0,
-        on_cpu_tid: 0,
-        local_addr: address_bytes(who.local_addr),
-        remote_addr: address_bytes(who.remote_addr),
-        local_port: who.local_port,
-        remote_port: who.remote_port,
-        err: 0,
-        family: who.family,
-        old_state: old as u8,
-        new_state: new as u8,
-        shutdown: 0,
-        flags: 0,
-        reserved: 0,
-        on_cpu_comm: [0; 16],
-        reserved2: [0; 4],
-    };
-    if (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
-        record.snd_nxt = tcp.load(|o| &o.snd_nxt);
-        record.snd_una = tcp.load(|o| &o.snd_una);
-        record.rcv_nxt = tcp.load(|o| &o.rcv_nxt);
-        record.err = sk.load::<i32>(|o| &o.sk_err) as u16;
-        record.shutdown = sk.load(|o| &o.sk_shutdown);
-        record.flags = flags(sk);
-    }
-    if has(feature::ON_CPU) {
-        let pid_tgid = bpf_get_current_pid_tgid();
-        record.on_cpu_pid = (pid_tgid >> 32) as u32;
-        record.on_cpu_tid = pid_tgid as u32;
-        record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
-    }
-    entry.write(record);
-    entry.submit(u64::from(wake_up()));
+    ring::send(program, || {
+        let who = identity(sk, tcp);
+        let mut record = TransitionRecord {
+            // SAFETY: a helper call without arguments.
+            at_ns: unsafe { bpf_ktime_get_ns() },
+            cookie: who.cookie,
+            skaddr: sk.0 as u64,
+            netns: who.netns,
+            local_addr: address_bytes(who.local_addr),
+            remote_addr: address_bytes(who.remote_addr),
+            local_port: who.local_port,
+            remote_port: who.remote_port,
+            family: who.family,
+            old_state: old as u8,
+            new_state: new as u8,
+            ..TransitionRecord::ZERO
+        };
+        if (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
+            record.snd_nxt = tcp.load(|o| &o.snd_nxt);
+            record.snd_una = tcp.load(|o| &o.snd_una);
+            record.rcv_nxt = tcp.load(|o| &o.rcv_nxt);
+            record.err = sk.load::<i32>(|o| &o.sk_err) as u16;
+            record.shutdown = sk.load(|o| &o.sk_shutdown);
+            record.flags = flag::DETAILS | flags(sk);
+        }
+        if has(feature::ON_CPU) {
+            let pid_tgid = bpf_get_current_pid_tgid();
+            record.on_cpu_pid = (pid_tgid >> 32) as u32;
+            record.on_cpu_tid = pid_tgid as u32;
+            record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
+        }
+        record
+    });
     true
 }
 
@@ -150,30 +124,4 @@ fn flags(sk: KernelPtr) -> u8 {
         }
     }
     flags
-}
-
-#[inline(always)]
-fn wake_up() -> u32 {
-    // SAFETY: a reference to an initialised static, which user space sets before the load.
-    let high_water = unsafe { core::ptr::read_volatile(&HIGH_WATER) };
-    let past = TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(high_water);
-    if past < WAKE_BAND { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
-}
-
-/// The slot of this CPU. Nothing of the same kind interrupts its user.
-#[inline(always)]
-fn set(map: &PerCpuArray<u64>, value: u64) {
-    if let Some(slot) = map.get_ptr_mut(0) {
-        // SAFETY: the map's own memory, of this CPU.
-        unsafe { slot.write_volatile(value) };
-    }
-}
-
-#[inline(always)]
-fn add_one(map: &PerCpuArray<u64>, slot: u32) {
-    if let Some(slot) = map.get_ptr_mut(slot) {
-        // SAFETY: the map's own memory, of this CPU. The two programs may interrupt one another,
-        // hence a slot each, but neither itself.
-        unsafe { slot.write_volatile(slot.read_volatile() + 1) };
-    }
 }

@@ -160,7 +160,7 @@ pub enum ProbeChoice {
     Auto,
     /// The BTF tracepoint
     Btf,
-    /// The classic tracepoint
+    /// The classic tracepoint, which tells less
     Tracepoint,
 }
 
@@ -195,6 +195,9 @@ pub struct EventsArgs {
     /// Stop after so many transitions
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// Which kernel programs to use
+    #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_PROBE")]
+    pub probe: ProbeChoice,
     /// What to show.
     #[command(flatten)]
     pub filter: SocketFilterArgs,

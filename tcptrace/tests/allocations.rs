@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tcptrace::model::decode;
+use tcptrace::model::socket::Identity;
 use tcptrace::model::tracker::{Thresholds, Tracker};
 
 struct Counting;
@@ -61,8 +62,11 @@ fn a_transition_allocates_nothing() {
             .collect()
     };
     let minute = Duration::from_secs(60);
-    let mut tracker =
-        Tracker::new(Thresholds { close_wait: minute, fin_wait2: minute }, usize::MAX);
+    let mut tracker = Tracker::new(
+        Thresholds { close_wait: minute, fin_wait2: minute },
+        usize::MAX,
+        Identity::Cookie,
+    );
     let (warm, measured) = (records(0, 20_000), records(20_000, 50_000));
     for record in &warm {
         tracker.apply(&decode::transition(record).unwrap());

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
-use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, give_account, runtime};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::{Style, filters, notice};
 use crate::cli::{EventsArgs, OutputFormat};
 use crate::model::event::Transition;
@@ -15,7 +15,7 @@ use crate::model::tracker::{Thresholds, Tracker};
 use crate::report::{json, text};
 use crate::sys::clock;
 use crate::sys::loader::Kernel;
-use crate::sys::probe::{Probe, RING_BYTES};
+use crate::sys::probe::{Probe, RING_BYTES, Source};
 
 const CAPACITY: usize = 1 << 20;
 
@@ -27,9 +27,12 @@ pub fn run(args: &EventsArgs, style: &Style) -> Result<()> {
 async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     let mut stop = Stop::new()?;
     let filter = filters::socket_filter(&args.filter)?;
-    let mut probe = Probe::attach(&mut Kernel::read()?, RING_BYTES, true)?;
+    let mut probe = attach(&mut Kernel::read()?, args.probe, RING_BYTES, true)?;
+    if probe.source() == Source::Classic && !filter.namespaces.is_empty() {
+        bail!("the classic tracepoint does not tell network namespaces: --netns needs --probe btf");
+    }
     let mut printer = Printer {
-        tracker: Tracker::new(Thresholds::NEVER, CAPACITY),
+        tracker: Tracker::new(Thresholds::NEVER, CAPACITY, probe.identity()),
         stdout: Output::start().context("cannot start the output thread")?,
         left: args.limit.unwrap_or(u64::MAX),
         filter,
@@ -87,7 +90,7 @@ impl Printer<'_> {
     }
 
     fn print(&mut self, event: &Transition, look: &text::Look) {
-        if !self.filter.admits_namespace(event.netns) {
+        if !self.filter.may_admit(event.netns) {
             return;
         }
         let in_state = self.tracker.apply(event).in_state;

@@ -11,6 +11,7 @@ use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::Evidence;
 use crate::model::group::group_id;
+use crate::model::socket::Identity;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
 use crate::model::tracker::{Thresholds, Tracker};
@@ -66,7 +67,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
              it): what no process holds does not show there"
         ));
     }
-    let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX);
+    let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
     tracker.snapshot_begins();
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {

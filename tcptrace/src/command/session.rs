@@ -9,10 +9,12 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::output::Output;
 use super::{Style, notice};
-use crate::cli::OutputFormat;
+use crate::cli::{OutputFormat, ProbeChoice};
 use crate::model::summary::Summary;
 use crate::model::time::Instant;
 use crate::report::{json, text};
+use crate::sys::loader::Kernel;
+use crate::sys::probe::{Probe, Source};
 
 /// How often the ring is drained: no event waits longer.
 pub const DRAIN: Duration = Duration::from_millis(50);
@@ -27,6 +29,26 @@ pub const BATCH: usize = 1 << 16;
 /// One thread is enough for the one loop there is.
 pub fn runtime() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+}
+
+/// Attaches the probe that was asked for, or the best there is.
+pub fn attach(
+    kernel: &mut Kernel,
+    choice: ProbeChoice,
+    ring_bytes: u32,
+    on_cpu: bool,
+) -> Result<Probe> {
+    let mut attach = |source| Probe::attach(kernel, source, ring_bytes, on_cpu);
+    match choice {
+        ProbeChoice::Btf => attach(Source::Btf),
+        ProbeChoice::Tracepoint => attach(Source::Classic),
+        ProbeChoice::Auto => attach(Source::Btf).or_else(|why| {
+            // The better one's failure is the one to tell of.
+            let Ok(probe) = attach(Source::Classic) else { return Err(why) };
+            notice(&format!("the classic tracepoint is used, which tells less: {why:#}"));
+            Ok(probe)
+        }),
+    }
 }
 
 /// Everything that ends a run from outside.

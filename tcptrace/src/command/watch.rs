@@ -4,12 +4,12 @@
 use core::time::Duration;
 use std::io;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::output::Output as Stdout;
-use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, give_account, runtime};
+use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::{Style, filters, not_built, notice, say_fallback};
-use crate::cli::{OutputFormat, ProbeChoice, StacksChoice, WatchArgs};
+use crate::cli::{OutputFormat, StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
@@ -30,9 +30,6 @@ pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
 /// Does `once_ready` when everything that happens from then on is seen.
 pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Result<()> {
     say_what_is_not_built(args);
-    if args.probe == ProbeChoice::Tracepoint {
-        bail!("the classic tracepoint is not supported yet in this version: use --probe btf");
-    }
     runtime()?.block_on(follow(args, style, once_ready))
 }
 
@@ -52,14 +49,16 @@ fn say_what_is_not_built(args: &WatchArgs) {
 async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
+    let probe = attach(&mut kernel, args.probe, args.ring_size, false)?;
     let mut watch = Watch {
         engine: Engine::new(EngineConfig {
             thresholds: Thresholds { close_wait: args.close_wait, fin_wait2: args.fin_wait_2 },
             filter: filters::filter(&args.filter)?,
             capacity: args.max_sockets,
             boot_id: style.host.boot_id.clone(),
+            identity: probe.identity(),
         }),
-        probe: Probe::attach(&mut kernel, args.ring_size, false)?,
+        probe,
         worker: Worker::start(open_holders(&mut kernel))?,
         stdout: Stdout::start().context("cannot start the output thread")?,
         style,
@@ -115,8 +114,9 @@ impl Watch<'_> {
         let (namespaces, there) = (asked.len() + closed, half_closed.len());
         let was = if there == 1 { "socket was" } else { "sockets were" };
         let mut text = format!(
-            "{version} · tp_btf, {} · {namespaces} network namespace{} · {there} half-closed {was} \
-             there first",
+            "{version} · {}, {} · {namespaces} network namespace{} · {there} half-closed {was} there \
+             first",
+            self.probe.source().name(),
             self.worker.holders(),
             plural(namespaces),
         );

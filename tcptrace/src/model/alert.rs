@@ -51,5 +51,6 @@ pub fn alert_id(boot_id: &str, stay: &Stay) -> Rc<str> {
     let boot = boot_id.get(..8).unwrap_or(boot_id);
     let state = if stay.orphan { "orphan" } else { stay.state.state().name() };
     let (local, remote) = (stay.endpoints.local.port(), stay.endpoints.remote.port());
-    format!("{boot}-{:x}-{state}-{local}-{remote}", stay.key.get()).into()
+    let socket = stay.cookie.unwrap_or(stay.key.get());
+    format!("{boot}-{socket:x}-{state}-{local}-{remote}").into()
 }

@@ -74,7 +74,7 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
     let buf = &mut bytes;
     let at = Instant::from_nanos(buf.get_u64_ne());
     let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
-    let netns = NetNs(buf.get_u32_ne());
+    let netns = buf.get_u32_ne();
     let progress = Progress {
         snd_nxt: buf.get_u32_ne(),
         snd_una: buf.get_u32_ne(),
@@ -90,23 +90,24 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
     let flags = buf.get_u8();
     buf.advance(1);
     let comm = array(buf);
+    let details = flags & flag::DETAILS != 0;
     Ok(Transition {
         at,
         key: SocketKey::new(cookie, skaddr),
         skaddr,
-        netns,
+        netns: (netns != 0).then_some(NetNs(netns)),
         endpoints: addresses.endpoints(family)?,
         old,
         new,
-        circumstances: Circumstances {
+        circumstances: details.then_some(Circumstances {
             shutdown,
             err,
             has_socket: flags & flag::HAS_SOCKET != 0,
             has_file: flags & flag::HAS_FILE != 0,
             dead: flags & flag::DEAD != 0,
             exiting: flags & flag::EXITING != 0,
-        },
-        progress,
+        }),
+        progress: details.then_some(progress),
         on_cpu: OnCpu { pid, tid, comm },
     })
 }
@@ -221,7 +222,7 @@ mod tests {
         for half in [80u16, 5000, 32] {
             bytes.extend(half.to_ne_bytes());
         }
-        bytes.extend([family, old, new, 1, flag::HAS_FILE | flag::HAS_SOCKET, 0]);
+        bytes.extend([family, old, new, 1, flag::DETAILS | flag::HAS_FILE | flag::HAS_SOCKET, 0]);
         bytes.extend(*b"nc\0garbage\xff\xff\xff\xff\xff\xff");
         bytes.extend([0; 4]);
         bytes
@@ -232,13 +233,14 @@ mod tests {
         let decoded = transition(&record(1, 8, AF_INET)).unwrap();
         assert_eq!(decoded.at, Instant::from_nanos(7));
         assert_eq!(decoded.key.cookie(), Some(42));
-        assert_eq!(decoded.netns, NetNs(4_026_531_840));
-        assert_eq!(decoded.progress, Progress { snd_nxt: 10, snd_una: 9, rcv_nxt: 8 });
+        assert_eq!(decoded.netns, Some(NetNs(4_026_531_840)));
+        assert_eq!(decoded.progress, Some(Progress { snd_nxt: 10, snd_una: 9, rcv_nxt: 8 }));
         assert_eq!(decoded.endpoints.local, "127.0.0.1:80".parse().unwrap());
         assert_eq!(decoded.endpoints.remote, "127.0.0.1:5000".parse().unwrap());
         assert_eq!((decoded.old, decoded.new), (TcpState::Established, TcpState::CloseWait));
-        assert_eq!(decoded.circumstances.err, 32);
-        assert!(decoded.circumstances.has_file && !decoded.circumstances.dead);
+        let circumstances = decoded.circumstances.unwrap();
+        assert_eq!(circumstances.err, 32);
+        assert!(circumstances.has_file && !circumstances.dead);
         assert_eq!((decoded.on_cpu.pid, decoded.on_cpu.tid), (4711, 4712));
         assert_eq!(decoded.on_cpu.comm(), b"nc");
     }

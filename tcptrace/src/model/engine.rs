@@ -11,9 +11,9 @@ use super::event::{Lost, Transition};
 use super::evidence::Evidence;
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups, group_id};
-use super::orphans::Orphans;
+use super::orphans::{Namespaces, Orphans};
 use super::snapshot::{Observed, Snapshot};
-use super::socket::{HalfClosed, NetNs, TcpState};
+use super::socket::{HalfClosed, Identity, TcpState};
 use super::stay::{Ended, Stay, StayId};
 use super::time::Instant;
 use super::tracker::{Counts, Thresholds, Tracker};
@@ -55,7 +55,7 @@ pub enum Output {
         others: bool,
     },
     /// Look at the minisockets of these namespaces and answer with [`Input::Orphans`], likewise.
-    FindOrphans(Vec<NetNs>),
+    FindOrphans(Namespaces),
     /// Tell of one stay.
     Alert(Box<Alert>),
     /// Tell of a group.
@@ -73,6 +73,8 @@ pub struct EngineConfig {
     pub capacity: usize,
     /// This boot's id, part of every alert's.
     pub boot_id: String,
+    /// What the probe knows sockets by.
+    pub identity: Identity,
 }
 
 /// When all sockets are to be looked at.
@@ -112,7 +114,7 @@ pub struct Engine {
 impl Engine {
     /// A core that knows of no socket yet.
     pub fn new(config: EngineConfig) -> Self {
-        let tracker = Tracker::new(config.thresholds, config.capacity);
+        let tracker = Tracker::new(config.thresholds, config.capacity, config.identity);
         Self {
             config,
             tracker,
@@ -130,7 +132,7 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         let namespaces = &self.config.filter.sockets;
         match input {
-            Input::Transition(event) if !namespaces.admits_namespace(event.netns) => {}
+            Input::Transition(event) if !namespaces.may_admit(event.netns) => {}
             Input::Transition(event) => {
                 if let Some(ended) = self.tracker.apply(event).ended {
                     self.stay_ended(&ended, event);
@@ -138,7 +140,7 @@ impl Engine {
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
             Input::Orphans(at, found) => self.orphans_shown(now, at, found),
-            Input::Lost(lost) => self.repair.lost = lost.ring + lost.recursion,
+            Input::Lost(lost) => self.repair.lost = lost.known(),
             Input::Evidence(evidence) => self.judge_all(now, evidence),
             Input::Tick => self.tick(now),
         }
@@ -190,12 +192,15 @@ impl Engine {
     }
 
     fn stay_ended(&mut self, ended: &Ended, event: &Transition) {
+        let told = self.firing.contains_key(&ended.stay.id);
         let given_up = ended.stay.state == HalfClosed::FinWait2
             && event.new == TcpState::Close
-            && event.circumstances.err == 0
-            && (ended.stay.orphan || event.circumstances.dead);
+            && match event.circumstances {
+                Some(at_end) => at_end.err == 0 && (ended.stay.orphan || at_end.dead),
+                // Perhaps: a look in vain costs nothing, a second alert would be wrong.
+                None => ended.stay.orphan || !told,
+            };
         if given_up {
-            let told = self.firing.contains_key(&ended.stay.id);
             self.orphans.given_up(ended, self.config.thresholds.fin_wait2, told);
         } else {
             self.resolve(ended);
@@ -232,6 +237,9 @@ impl Engine {
     }
 
     fn judge(&mut self, now: Instant, id: StayId, evidence: Evidence) {
+        if let Some((cookie, netns)) = evidence.located {
+            self.tracker.locate(id, cookie, netns);
+        }
         let Some(&stay) = self.tracker.get(id) else { return };
         let threshold = self.config.thresholds.of(stay.state);
         match judge(&stay, &evidence, threshold) {

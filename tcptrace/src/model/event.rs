@@ -12,8 +12,8 @@ pub struct Transition {
     pub key: SocketKey,
     /// The address of the `struct sock`, for people who read kernel traces beside this one.
     pub skaddr: u64,
-    /// The network namespace it lives in.
-    pub netns: NetNs,
+    /// The network namespace it lives in, if the probe tells.
+    pub netns: Option<NetNs>,
     /// Its addresses as they were then; ports may be 0 before a connection is established.
     pub endpoints: Endpoints,
     /// The state left.
@@ -21,10 +21,10 @@ pub struct Transition {
     /// The state entered.
     pub new: TcpState,
     /// `sk_shutdown`, `sk_err` and whose the socket was, where a half-closed state is entered or
-    /// left.
-    pub circumstances: Circumstances,
+    /// left and the probe tells.
+    pub circumstances: Option<Circumstances>,
     /// How far both directions had come, likewise.
-    pub progress: Progress,
+    pub progress: Option<Progress>,
     /// Whoever ran on the CPU: the program itself at connect, mostly at close; noise in softirq.
     pub on_cpu: OnCpu,
 }
@@ -81,6 +81,14 @@ impl OnCpu {
 pub struct Lost {
     /// No room in the ring buffer.
     pub ring: u64,
-    /// The program was skipped because it interrupted itself (`recursion_misses`).
-    pub recursion: u64,
+    /// The program was skipped because it interrupted itself (`recursion_misses`). `None`: this
+    /// kernel does not count that.
+    pub recursion: Option<u64>,
+}
+
+impl Lost {
+    /// All that is known to be lost.
+    pub fn known(self) -> u64 {
+        self.ring + self.recursion.unwrap_or(0)
+    }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::event::Progress;
 use super::process::Holder;
 use super::snapshot::Observed;
-use super::socket::TcpState;
+use super::socket::{NetNs, TcpState};
 use super::stay::Stay;
 use super::time::Instant;
 
@@ -14,6 +14,8 @@ use super::time::Instant;
 pub struct Evidence {
     /// When the look began.
     pub looked_at: Instant,
+    /// Its cookie and namespace, which not every probe tells.
+    pub located: Option<(u64, NetNs)>,
     /// Its state in the kernel. `None`: no source showed it.
     pub state: Option<TcpState>,
     /// Who holds it. `None`: holders cannot be seen; empty: all processes could be seen and none

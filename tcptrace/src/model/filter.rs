@@ -47,10 +47,15 @@ impl SocketFilter {
         any_or_none(&self.namespaces, |&wanted| wanted == netns)
     }
 
+    /// Whether a socket in `netns`, which may not be known yet, may be asked for.
+    pub fn may_admit(&self, netns: Option<NetNs>) -> bool {
+        netns.is_none_or(|netns| self.admits_namespace(netns))
+    }
+
     /// Whether a socket in `netns` with these ends is asked for.
-    pub fn admits(&self, netns: NetNs, endpoints: &Endpoints) -> bool {
+    pub fn admits(&self, netns: Option<NetNs>, endpoints: &Endpoints) -> bool {
         let ends = [endpoints.local, endpoints.remote];
-        self.admits_namespace(netns)
+        any_or_none(&self.namespaces, |&wanted| Some(wanted) == netns)
             && any_or_none(&self.ports, |&port| ends.iter().any(|end| end.port() == port))
             && any_or_none(&self.networks, |network| {
                 ends.iter().any(|end| contains(network, end.ip()))
@@ -73,7 +78,7 @@ impl Filter {
 
     fn admits<'a>(
         &self,
-        netns: NetNs,
+        netns: Option<NetNs>,
         endpoints: &Endpoints,
         verdict: Verdict,
         processes: impl Iterator<Item = &'a Process> + Clone,
@@ -108,7 +113,7 @@ mod tests {
             remote: "[::ffff:10.1.2.3]:4000".parse().unwrap(),
         };
         let held_by = [process(7, 1, 1), process(8, 1, 1)];
-        filter.admits(NetNs(3), &endpoints, Verdict::Drained, held_by.iter())
+        filter.admits(Some(NetNs(3)), &endpoints, Verdict::Drained, held_by.iter())
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct GroupKey {
     /// The process blamed, with its start; `None` when nobody is.
     process: Option<(u32, Option<u64>)>,
     /// For members that nobody is blamed for: where they are.
-    place: Option<(NetNs, u16)>,
+    place: Option<(Option<NetNs>, u16)>,
     verdict: Verdict,
 }
 
@@ -49,7 +49,10 @@ impl GroupKey {
         let verdict = self.verdict.name();
         match (self.process, self.place) {
             (Some((pid, start)), _) => format!("{boot}-{pid}.{}-{verdict}", start.unwrap_or(0)),
-            (None, Some((netns, port))) => format!("{boot}-ns{}.{port}-{verdict}", netns.0),
+            (None, Some((netns, port))) => {
+                let netns = netns.map_or(0, |netns| netns.0);
+                format!("{boot}-ns{netns}.{port}-{verdict}")
+            }
             (None, None) => format!("{boot}-{verdict}"),
         }
         .into()

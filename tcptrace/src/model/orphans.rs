@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::snapshot::Observed;
-use super::socket::{HalfClosed, NetNs, SocketKey};
+use super::socket::{Endpoints, HalfClosed, NetNs};
 use super::stay::{Ended, EndedBy, Stay, StayId};
 use super::time::Instant;
 
@@ -30,11 +30,44 @@ const TICK: Duration = Duration::from_millis(20);
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// When to look at which namespace.
-    looks: BTreeMap<NetNs, Instant>,
-    remembered: FxHashMap<SocketKey, Stay>,
-    followed: HashMap<SocketKey, Followed>,
-    asked: Vec<NetNs>,
+    /// When to look at which namespace; `None`: at all, for sockets whose own is not known.
+    looks: BTreeMap<Option<NetNs>, Instant>,
+    remembered: FxHashMap<Name, Stay>,
+    followed: HashMap<Name, Followed>,
+    asked: Option<Namespaces>,
+}
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Everywhere.
+    All,
+    /// Only there.
+    These(Vec<NetNs>),
+}
+
+impl Namespaces {
+    /// Whether `netns` is one of them.
+    pub fn contains(&self, netns: NetNs) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.contains(&netns),
+        }
+    }
+}
+
+/// What a minisocket has in common with the socket that it stands in for: its cookie, or where that
+/// is not known both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Cookie(u64),
+    Ends(Endpoints),
+}
+
+impl Name {
+    fn of(stay: &Stay) -> Self {
+        stay.cookie.map_or(Self::Ends(stay.endpoints.canonical()), Self::Cookie)
+    }
 }
 
 #[derive(Debug)]
@@ -50,11 +83,11 @@ impl Orphans {
         let stay = ended.stay;
         let due = stay.since.after(threshold);
         if told {
-            self.followed.insert(stay.key, Followed { stay, expires: None });
+            self.followed.insert(Name::of(&stay), Followed { stay, expires: None });
             self.look(stay.netns, ended.at);
         } else if due <= ended.at.after(LONGEST) {
             if ended.at.since(stay.since) >= WORTH_REMEMBERING {
-                self.remembered.insert(stay.key, stay);
+                self.remembered.insert(Name::of(&stay), stay);
             }
             self.look(stay.netns, due);
         }
@@ -62,29 +95,28 @@ impl Orphans {
 
     /// A snapshot showed one.
     pub fn seen_first(&mut self, now: Instant, socket: &Observed, threshold: Duration) {
-        self.look(socket.netns, now.before(socket.age_min).after(threshold));
+        self.look(Some(socket.netns), now.before(socket.age_min).after(threshold));
     }
 
-    fn look(&mut self, netns: NetNs, at: Instant) {
+    fn look(&mut self, netns: Option<NetNs>, at: Instant) {
         let look = self.looks.entry(netns).or_insert(at);
         *look = at.min(*look);
     }
 
     /// When to look next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.looks.values().min().copied().filter(|_| self.asked.is_empty())
+        self.looks.values().min().copied().filter(|_| self.asked.is_none())
     }
 
     /// The namespaces to look at now. No more are named before [`Self::shown`].
-    pub fn due(&mut self, now: Instant) -> Option<Vec<NetNs>> {
+    pub fn due(&mut self, now: Instant) -> Option<Namespaces> {
         if self.next_deadline()? > now {
             return None;
         }
-        self.asked = self.looks.iter().filter(|&(_, &at)| at <= now).map(|(&ns, _)| ns).collect();
-        for netns in &self.asked {
-            self.looks.remove(netns);
-        }
-        Some(self.asked.clone())
+        let due = self.looks.extract_if(.., |_, &mut at| at <= now).map(|(netns, _)| netns);
+        let these = due.collect::<Option<_>>().map(Namespaces::These);
+        self.asked = Some(these.unwrap_or(Namespaces::All));
+        self.asked.clone()
     }
 
     /// What was seen there at `looked_at`: all minisockets in FIN_WAIT2 of the namespaces asked for.
@@ -96,39 +128,50 @@ impl Orphans {
         threshold: Duration,
         mut name: impl FnMut() -> StayId,
     ) -> (Vec<Stay>, Vec<Ended>) {
-        let asked = core::mem::take(&mut self.asked);
+        let asked = self.asked.take().unwrap_or(Namespaces::These(Vec::new()));
         let mut there = FxHashSet::default();
         let mut stuck = Vec::new();
         for socket in sockets {
             let left = socket.minisocket.unwrap_or_default();
             let expires = looked_at.after(left);
-            there.insert(socket.key);
-            if let Some(followed) = self.followed.get_mut(&socket.key) {
+            let netns = Some(socket.netns);
+            let names = [Name::Cookie(socket.key.get()), Name::Ends(socket.endpoints.canonical())];
+            there.extend(names);
+            let followed = names.iter().find(|name| self.followed.contains_key(name));
+            if let Some(followed) = followed.and_then(|name| self.followed.get_mut(name)) {
                 followed.expires = Some(expires);
-                self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
+                self.look(netns, looked_at.after(FOLLOW.min(left + TICK)));
                 continue;
             }
-            let remembered = self.remembered.get(&socket.key);
+            let remembered = names.iter().find_map(|name| self.remembered.get(name));
             let since = remembered.map_or(looked_at.before(socket.age_min), |stay| stay.since);
             let due = since.after(threshold);
             if due > looked_at {
                 if due <= expires {
-                    self.look(socket.netns, due);
+                    self.look(netns, due);
                 }
                 continue;
             }
             let stay = Stay {
                 id: name(),
                 orphan: true,
+                netns,
+                cookie: socket.key.cookie(),
                 ..remembered.copied().unwrap_or_else(|| first_seen(socket, since))
             };
             stuck.push(stay);
-            self.followed.insert(socket.key, Followed { stay, expires: Some(expires) });
-            self.look(socket.netns, looked_at.after(FOLLOW.min(left + TICK)));
+            self.followed.insert(Name::of(&stay), Followed { stay, expires: Some(expires) });
+            self.look(netns, looked_at.after(FOLLOW.min(left + TICK)));
         }
-        let gone = |stay: &Stay| asked.contains(&stay.netns) && !there.contains(&stay.key);
-        self.remembered.retain(|_, stay| !gone(stay));
-        let ended = self.followed.extract_if(|_, followed| gone(&followed.stay));
+        let gone = |name: &Name, stay: &Stay| {
+            let looked = match stay.netns {
+                Some(netns) => asked.contains(netns),
+                None => asked == Namespaces::All,
+            };
+            looked && !there.contains(name)
+        };
+        self.remembered.retain(|name, stay| !gone(name, stay));
+        let ended = self.followed.extract_if(|name, followed| gone(name, &followed.stay));
         let ended = ended.map(|(_, Followed { stay, expires })| {
             let ran_out = expires.is_some_and(|expires| looked_at.after(TICK) >= expires);
             let by = match expires {
@@ -151,8 +194,8 @@ fn first_seen(socket: &Observed, since: Instant) -> Stay {
     Stay {
         id: StayId::default(),
         key: socket.key,
-        skaddr: 0,
-        netns: socket.netns,
+        cookie: socket.key.cookie(),
+        netns: Some(socket.netns),
         endpoints: socket.endpoints,
         state: HalfClosed::FinWait2,
         orphan: true,
@@ -168,7 +211,7 @@ fn first_seen(socket: &Observed, since: Instant) -> Stay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::socket::Endpoints;
+    use crate::model::socket::SocketKey;
 
     const THRESHOLD: Duration = Duration::from_secs(10);
 
@@ -179,7 +222,7 @@ mod tests {
     fn shown(age: u64, left: u64) -> Observed {
         Observed {
             key: SocketKey::new(7, 0),
-            skaddr: 0,
+            skaddr: None,
             netns: NetNs(1),
             endpoints: Endpoints {
                 local: "127.0.0.1:4000".parse().unwrap(),
@@ -218,7 +261,7 @@ mod tests {
         assert_eq!(orphans.next_deadline(), Some(at(110)));
         assert!(orphans.remembered.is_empty());
         assert_eq!(orphans.due(at(109)), None);
-        assert_eq!(orphans.due(at(110)), Some(vec![NetNs(1)]));
+        assert_eq!(orphans.due(at(110)), Some(Namespaces::These(vec![NetNs(1)])));
         assert_eq!(orphans.next_deadline(), None, "one look at a time");
         // Nobody is left.
         let (stuck, ended) = orphans.shown(at(110), &[], THRESHOLD, StayId::default);
@@ -263,5 +306,21 @@ mod tests {
         let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], THRESHOLD, StayId::default);
         assert_eq!(stuck[0].since, at(100));
         assert!(stuck[0].exact);
+    }
+
+    #[test]
+    fn without_a_cookie_it_is_known_by_both_ends_and_looked_for_everywhere() {
+        let mut orphans = Orphans::default();
+        let mut ended = given_up(100, 105);
+        ended.stay =
+            Stay { key: SocketKey::new(0, 1 << 63 | 5), cookie: None, netns: None, ..ended.stay };
+        orphans.given_up(&ended, THRESHOLD, false);
+        assert_eq!(orphans.due(at(110)), Some(Namespaces::All));
+        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], THRESHOLD, StayId::default);
+        assert_eq!(stuck[0].since, at(100));
+        assert_eq!((stuck[0].cookie, stuck[0].netns), (Some(7), Some(NetNs(1))));
+        assert_eq!(orphans.due(at(120)), Some(Namespaces::These(vec![NetNs(1)])));
+        let (_, ended) = orphans.shown(at(120), &[], THRESHOLD, StayId::default);
+        assert_eq!(ended[0].stay.cookie, Some(7));
     }
 }

@@ -27,7 +27,7 @@ pub struct Observed {
     /// The socket.
     pub key: SocketKey,
     /// The address of its `struct sock`, if the source tells.
-    pub skaddr: u64,
+    pub skaddr: Option<u64>,
     /// Its network namespace.
     pub netns: NetNs,
     /// Both ends.

@@ -147,6 +147,16 @@ impl SocketKey {
     }
 }
 
+/// What the probe knows sockets by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// By cookies.
+    Cookie,
+    /// By the addresses of their `struct sock`, which other sources do not all tell: those know a
+    /// socket by both its ends.
+    Address,
+}
+
 /// Inode number of a network namespace, as in `/proc/PID/ns/net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetNs(pub u32);

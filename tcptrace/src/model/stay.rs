@@ -20,10 +20,10 @@ pub struct Stay {
     pub id: StayId,
     /// The socket.
     pub key: SocketKey,
-    /// The address of its `struct sock`.
-    pub skaddr: u64,
-    /// Its network namespace.
-    pub netns: NetNs,
+    /// Its cookie, once any source has told.
+    pub cookie: Option<u64>,
+    /// Its network namespace, likewise.
+    pub netns: Option<NetNs>,
     /// Both ends.
     pub endpoints: Endpoints,
     /// Which state.
@@ -36,7 +36,8 @@ pub struct Stay {
     pub since_earliest: Instant,
     /// Whether its beginning was seen.
     pub exact: bool,
-    /// What the kernel said at that moment; `None` for a socket that was there first.
+    /// What the kernel said at that moment; `None` for a socket that was there first and where the
+    /// probe does not tell.
     pub circumstances: Option<Circumstances>,
     /// How far both directions had come when we last looked.
     pub progress: Option<Progress>,
@@ -132,7 +133,10 @@ pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> 
 /// `sk_shutdown` to 3 first. In softirq `exiting` would be the peer's, so it counts only where the
 /// task on the CPU acts on the socket.
 pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
-    let Circumstances { shutdown, err, has_socket, dead, exiting, .. } = event.circumstances;
+    let Some(Circumstances { shutdown, err, has_socket, dead, exiting, .. }) = event.circumstances
+    else {
+        return EndedBy::Unknown;
+    };
     match (event.new, err) {
         (TcpState::Close, EPIPE | ECONNRESET) => return EndedBy::ResetByPeer,
         (TcpState::Close, ETIMEDOUT) => return EndedBy::TimedOut,

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
 use super::snapshot::{Observed, Snapshot};
-use super::socket::{HalfClosed, NetNs, SocketKey, TcpState};
+use super::socket::{HalfClosed, Identity, NetNs, SocketKey, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId, ended_by, reset_sent};
 use super::time::Instant;
 
@@ -85,11 +85,13 @@ pub struct Tracker {
     counts: Counts,
     /// While a snapshot is under way: every socket that has changed since it began.
     touched: Option<FxHashSet<SocketKey>>,
+    unplaced: Unplaced,
+    identity: Identity,
 }
 
 impl Tracker {
     /// A tracker of at most `capacity` sockets. It takes memory as it needs it.
-    pub fn new(thresholds: Thresholds, capacity: usize) -> Self {
+    pub fn new(thresholds: Thresholds, capacity: usize, identity: Identity) -> Self {
         Self {
             live: FxHashMap::default(),
             stays: Slab::new(),
@@ -99,16 +101,19 @@ impl Tracker {
             next_serial: 0,
             counts: Counts::default(),
             touched: None,
+            unplaced: Unplaced::default(),
+            identity,
         }
     }
 
     /// Takes in one state change.
     pub fn apply(&mut self, event: &Transition) -> Applied {
         self.counts.transitions += 1;
-        // Before 6.15 a socket still has its listener's cookie here, and it is of no interest
-        // before it is established.
         if event.new == TcpState::SynRecv {
-            return Applied::default();
+            return self.create(event);
+        }
+        if self.identity == Identity::Address {
+            self.place(event);
         }
         if let Some(touched) = &mut self.touched {
             touched.insert(event.key);
@@ -125,6 +130,20 @@ impl Tracker {
             .map(|before| self.end(before.slot, event));
         self.enter(event, before, ended.as_ref());
         Applied { in_state, ended }
+    }
+
+    /// A socket that a listener made is of no interest before it is established, and before 6.15 it
+    /// still has its listener's cookie here. Its address was another's, though, whose end must have
+    /// been lost if it is still known.
+    fn create(&mut self, event: &Transition) -> Applied {
+        let before = match self.identity {
+            Identity::Cookie => None,
+            Identity::Address => self.live.remove(&event.key),
+        };
+        self.counts.gaps += u64::from(before.is_some());
+        let slot = before.map(|before| before.slot).filter(|&slot| slot != NO_STAY);
+        let ended = slot.map(|slot| self.end(slot, event));
+        Applied { in_state: None, ended }
     }
 
     fn end(&mut self, slot: u32, event: &Transition) -> Ended {
@@ -155,17 +174,18 @@ impl Tracker {
                 self.begin(Stay {
                     id: StayId::default(),
                     key: event.key,
-                    skaddr: event.skaddr,
-                    netns: event.netns,
+                    cookie: event.key.cookie().or(continued.and_then(|stay| stay.cookie)),
+                    netns: event.netns.or(continued.and_then(|stay| stay.netns)),
                     endpoints: event.endpoints,
                     state,
                     orphan: state == HalfClosed::FinWait2
-                        && (event.old == event.new || event.circumstances.dead),
+                        && (event.old == event.new
+                            || event.circumstances.is_some_and(|at_entry| at_entry.dead)),
                     since,
                     since_earliest: continued.map_or(since, |stay| stay.since_earliest),
                     exact: seen,
-                    circumstances: Some(event.circumstances),
-                    progress: Some(event.progress),
+                    circumstances: event.circumstances,
+                    progress: event.progress,
                     progress_at: event.at,
                 })
             }
@@ -203,34 +223,43 @@ impl Tracker {
         wanted: impl Fn(NetNs) -> bool,
     ) -> Vec<Ended> {
         let touched = self.touched.take().unwrap_or_default();
-        let full = || snapshot.half_closed.iter().filter(|socket| socket.minisocket.is_none());
-        let shown: FxHashMap<_, _> = full().map(|socket| (socket.key, socket.state)).collect();
+        let full: Vec<_> = self.known_as(snapshot);
+        let shown: FxHashMap<_, _> =
+            full.iter().map(|&(key, socket)| (key, socket.state)).collect();
         let is_over = |stay: &Stay| {
-            snapshot.asked.contains(&stay.netns)
-                && !touched.contains(&stay.key)
-                && shown.get(&stay.key) != Some(&stay.state)
+            let asked = match stay.netns {
+                Some(netns) => snapshot.asked.contains(&netns),
+                None => snapshot.closed == 0,
+            };
+            asked && !touched.contains(&stay.key) && shown.get(&stay.key) != Some(&stay.state)
         };
         let over: Vec<_> = self.stays().filter(|stay| is_over(stay)).map(|stay| stay.id).collect();
         let ended = over.into_iter().filter_map(|id| self.forget(id, now)).collect();
-        let adopted = full().filter(|socket| wanted(socket.netns));
-        for socket in adopted.filter(|socket| !touched.contains(&socket.key)) {
-            self.adopt(now, socket);
+        let adopted = full.into_iter().filter(|(_, socket)| wanted(socket.netns));
+        for (key, socket) in adopted.filter(|(key, _)| !touched.contains(key)) {
+            self.adopt(now, key, socket);
         }
+        self.unplaced.touched.clear();
         if let Some(others) = &snapshot.others
             && snapshot.closed == 0
         {
             let before = self.live.len();
             self.live.retain(|key, live| {
-                live.slot != NO_STAY || touched.contains(key) || others.contains(key)
+                let shown = match self.identity {
+                    Identity::Cookie => others.contains(key),
+                    // They do not say whom they show: it is learnt again as it moves.
+                    Identity::Address => false,
+                };
+                live.slot != NO_STAY || touched.contains(key) || shown
             });
             self.counts.repaired += (before - self.live.len()) as u64;
         }
         ended
     }
 
-    fn adopt(&mut self, now: Instant, socket: &Observed) {
+    fn adopt(&mut self, now: Instant, key: SocketKey, socket: &Observed) {
         let state = socket.state.state();
-        match self.live.get(&socket.key) {
+        match self.live.get(&key) {
             Some(live) if live.state == state => return,
             // It has moved on unseen.
             Some(_) => self.counts.repaired += 1,
@@ -244,9 +273,9 @@ impl Tracker {
         let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(since));
         let slot = self.begin(Stay {
             id: StayId::default(),
-            key: socket.key,
-            skaddr: socket.skaddr,
-            netns: socket.netns,
+            key,
+            cookie: socket.key.cookie(),
+            netns: Some(socket.netns),
             endpoints: socket.endpoints,
             state: socket.state,
             orphan: socket.orphan,
@@ -257,7 +286,10 @@ impl Tracker {
             progress: socket.progress,
             progress_at: now,
         });
-        self.live.insert(socket.key, Live { since, slot, state, seen: false });
+        if self.identity == Identity::Address && key == socket.key {
+            self.unplaced.add(key, socket.endpoints);
+        }
+        self.live.insert(key, Live { since, slot, state, seen: false });
     }
 
     /// A name for a stay that the table does not hold.
@@ -283,6 +315,13 @@ impl Tracker {
         self.stays.get(id.slot as usize).filter(|stay| stay.id == id)
     }
 
+    /// Says who the stay's socket is, which not every probe tells.
+    pub fn locate(&mut self, id: StayId, cookie: u64, netns: NetNs) {
+        if let Some(stay) = self.stays.get_mut(id.slot as usize).filter(|stay| stay.id == id) {
+            (stay.cookie, stay.netns) = (Some(cookie), Some(netns));
+        }
+    }
+
     /// Looks at the stay again at `at`, when bytes were where `progress` says.
     pub fn postpone(&mut self, id: StayId, at: Instant, progress: Option<Progress>, now: Instant) {
         let Some(stay) = self.stays.get_mut(id.slot as usize).filter(|stay| stay.id == id) else {
@@ -298,6 +337,7 @@ impl Tracker {
     /// Forgets a stay whose socket the kernel no longer shows: its end was lost.
     pub fn forget(&mut self, id: StayId, now: Instant) -> Option<Ended> {
         let stay = *self.get(id)?;
+        self.unplaced.remove(stay.key, stay.endpoints);
         self.deadlines.clear(id.slot);
         self.stays.remove(id.slot as usize);
         self.live.remove(&stay.key);
@@ -320,6 +360,10 @@ impl Tracker {
         self.stays.iter().map(|(_, stay)| stay)
     }
 }
+
+mod address;
+
+use address::Unplaced;
 
 #[cfg(test)]
 mod tests;

@@ -39,8 +39,8 @@ pub fn alert() -> Alert {
     let stay = Stay {
         id: StayId::default(),
         key: SocketKey::new(1 << 60, 0),
-        skaddr: 0xffff_8880_0000_0000,
-        netns: NetNs(4_026_531_840),
+        cookie: Some(1 << 60),
+        netns: Some(NetNs(4_026_531_840)),
         endpoints: Endpoints {
             local: "10.0.3.1:41000".parse().unwrap(),
             remote: "10.0.3.7:443".parse().unwrap(),

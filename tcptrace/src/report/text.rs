@@ -247,7 +247,7 @@ pub fn checks(out: &mut impl Write, look: &Look, checks: &[Check]) -> io::Result
 /// The account at the end, on one line.
 pub fn summary(summary: &Summary) -> String {
     let counts = &summary.counts;
-    let lost = summary.lost.ring + summary.lost.recursion;
+    let lost = summary.lost.known();
     let mut line = format!(
         "{} · {} transitions, {} lost · {} group{} fired, {} resolved",
         Age(summary.elapsed),
@@ -259,7 +259,7 @@ pub fn summary(summary: &Summary) -> String {
     );
     let extras = [
         (summary.lost.ring, "lost in the ring buffer"),
-        (summary.lost.recursion, "lost by recursion"),
+        (summary.lost.recursion.unwrap_or(0), "lost by recursion"),
         (counts.gaps, "gaps"),
         (counts.repaired, "repaired"),
         (counts.overflow, "not tracked, the table was full"),
@@ -268,6 +268,9 @@ pub fn summary(summary: &Summary) -> String {
     ];
     for (count, what) in extras.into_iter().filter(|&(count, _)| count > 0) {
         line += &format!(" · {} {what}", Count(count));
+    }
+    if summary.lost.recursion.is_none() {
+        line += " · more may be lost: this kernel does not count what its tracepoints skip";
     }
     line
 }

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::evidence::Gatherer;
 use super::holders::Holders;
 use super::host::kernel_release;
 use super::loader::Kernel;
 use super::privileges::{Capability, Privileges};
-use super::probe::Probe;
+use super::probe::{Probe, Source};
 use crate::advice::Advice;
 use crate::model::checkup::{Check, CheckStatus};
 
@@ -23,22 +23,38 @@ const SMALL_RING: u32 = 4096;
 pub fn run() -> Vec<Check> {
     let mut checks = vec![kernel(), lockdown(), privileges()];
     let read = Kernel::read();
+    let types = match &read {
+        Ok(kernel) => kernel.types_missing().map_or(Ok(()), |why| Err(why.clone().into())),
+        Err(error) => Err(anyhow!("{error:#}")),
+    };
     checks.push(from_result(
         "kernel types",
         "offsets of the fields that the kernel programs read",
-        &read,
+        &types,
         "found and of the expected sizes".into(),
     ));
     let mut read = read.ok();
-    let probe = read.as_mut().map(|kernel| Probe::attach(kernel, SMALL_RING, false));
-    checks.push(match &probe {
-        Some(probe) => from_result(
-            "tp_btf/inet_sock_set_state",
-            "every transition as it happens: watch and events",
-            probe,
-            "loads, attaches, and shows a connection of our own as it is".into(),
-        ),
-        None => skipped("tp_btf/inet_sock_set_state", "every transition: watch and events"),
+    let attaches = |source| {
+        let probe = read.as_mut().map(|kernel| Probe::attach(kernel, source, SMALL_RING, false));
+        probe.unwrap_or_else(|| Err(anyhow!("there are no programs to load"))).map(drop)
+    };
+    let good = "loads, attaches, and shows a connection of our own as it is";
+    let [btf, classic] = [Source::Btf, Source::Classic].map(attaches);
+    checks.push(from_result(
+        "tp_btf/inet_sock_set_state",
+        "every transition as it happens: watch and events",
+        &btf,
+        good.into(),
+    ));
+    checks.push(Check {
+        // Nobody misses it while there is the better one.
+        advice: None,
+        ..from_result(
+            "tracepoint/sock/inet_sock_set_state",
+            "the same, with less detail, where tp_btf is not to be had",
+            &classic,
+            good.into(),
+        )
     });
     let cookies = read.as_ref().is_some_and(Kernel::has_cookies);
     checks.push(Check {
@@ -48,7 +64,6 @@ pub fn run() -> Vec<Check> {
         gives: "identity that is never used again",
         advice: None,
     });
-    drop(probe);
     let (holders, why) = Holders::open(read.as_mut());
     checks.push(Check {
         name: "iter/task_file",
@@ -70,7 +85,7 @@ fn kernel() -> Check {
         name: "kernel",
         status: CheckStatus::Good,
         found: format!("Linux {} on {}", kernel_release(), std::env::consts::ARCH),
-        gives: "5.12 and later can be traced",
+        gives: "5.8 and later can be traced, best from 5.12",
         advice: None,
     }
 }
@@ -172,11 +187,6 @@ fn from_result<T>(
             }
         }
     }
-}
-
-fn skipped(name: &'static str, gives: &'static str) -> Check {
-    let found = "not tried: the kernel's types are missing".into();
-    Check { name, status: CheckStatus::Missing, found, gives, advice: None }
 }
 
 #[cfg(test)]

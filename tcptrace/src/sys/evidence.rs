@@ -15,16 +15,17 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use index::{Index, People};
+use index::{Index, People, Place};
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::clock;
-use super::holders::Holders;
+use super::holders::{FdOf, Holders};
 use super::netns::{self, Visitor};
 use super::sockdiag::{self, DiagSocket};
 use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::orphans::Namespaces;
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{HalfClosed, NetNs, SocketKey, TcpState};
 use crate::model::stay::{Stay, StayId};
@@ -49,7 +50,7 @@ pub enum Request {
         others: bool,
     },
     /// The minisockets in FIN_WAIT2 of these namespaces.
-    Orphans(Vec<NetNs>),
+    Orphans(Namespaces),
 }
 
 /// What it answers.
@@ -165,10 +166,11 @@ impl Gatherer {
     /// If the descriptors cannot be read.
     pub fn examine(&mut self, stays: &[Stay]) -> Result<Vec<(StayId, Evidence)>> {
         let looked_at = clock::now();
-        let namespaces: HashSet<_> = stays.iter().map(|stay| stay.netns).collect();
+        let namespaces: Option<HashSet<_>> = stays.iter().map(|stay| stay.netns).collect();
         let states = HALF_CLOSED | TcpState::Listen.bit();
         // `/proc` knows sockets by their inodes only, so the dumps come first.
-        let dumps = self.dump(|netns| namespaces.contains(&netns), states);
+        let wanted = |netns| namespaces.as_ref().is_none_or(|these| these.contains(&netns));
+        let dumps = self.dump(wanted, states);
         let inodes = inodes(&dumps);
         let wanted = |inode| inodes.contains(&inode);
         let first = Index::new(self.holders.pass(&wanted)?, &dumps);
@@ -176,50 +178,18 @@ impl Gatherer {
         let found: Vec<_> = stays
             .iter()
             .map(|stay| {
-                let socket = find_socket(&dumps, stay.netns, stay.key);
-                let holders = first.holders(stay.key, socket);
-                let listener = first.listener(stay);
-                let peer = first.peer(stay);
-                for fd in holders.iter().flatten().chain(&listener).chain(&peer) {
+                let found = Found::new(stay, &first, &dumps);
+                for fd in found.holders.iter().flatten().chain(&found.listener).chain(&found.peer) {
                     people.meet(fd);
                 }
-                (stay, socket, holders, listener, peer)
+                found
             })
             .collect();
         let again = Index::new(self.holders.pass(&wanted)?, &dumps);
+        let proc = !self.holders.is_iterator();
         Ok(found
             .into_iter()
-            .map(|(stay, socket, holders, listener, peer)| {
-                let still = again.holders(stay.key, socket);
-                let holders = holders.map(|fds| {
-                    let still = still.unwrap_or_default();
-                    people.holders(fds.iter().filter(|fd| still.contains(fd)))
-                });
-                let held = again.by_key.get(&stay.key).map(|&i| &again.pass.held[i]);
-                let asked = dumps.get(&stay.netns).is_some_and(Option::is_some);
-                let evidence = Evidence {
-                    looked_at,
-                    state: held.map(|held| held.state).or(socket.map(|socket| socket.state)),
-                    holders,
-                    inode: held.map(|held| held.inode).or(socket.map(|socket| socket.inode)),
-                    recv_queue: held.map(|h| h.recv_queue).or(socket.map(|s| s.recv_queue)),
-                    send_queue: held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue)),
-                    progress: held.map(|held| held.progress),
-                    last_send: socket.and_then(|s| s.ages).map(|ages| ages.last_send),
-                    last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),
-                    last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
-                    timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
-                    listener_holders: people.holders(listener.iter()),
-                    peer_holders: Some(people.holders(peer.iter())),
-                    sources: Sources {
-                        iterator: held.is_some(),
-                        proc: !self.holders.is_iterator(),
-                        sock_diag: socket.is_some(),
-                        sock_diag_asked: asked,
-                    },
-                };
-                (stay.id, evidence)
-            })
+            .map(|found| (found.stay.id, found.evidence(looked_at, &again, &people, proc)))
             .collect())
     }
 
@@ -253,7 +223,7 @@ impl Gatherer {
         for held in &held {
             if let Some(state) = HalfClosed::from_state(held.state) {
                 let entry = observed.entry(held.key).or_insert_with(|| unaged(held, state));
-                entry.skaddr = held.skaddr;
+                entry.skaddr = Some(held.skaddr);
                 entry.progress = Some(held.progress);
             }
         }
@@ -266,8 +236,8 @@ impl Gatherer {
     }
 
     /// The minisockets in FIN_WAIT2 of `namespaces`.
-    pub fn orphans(&self, namespaces: &[NetNs]) -> Vec<Observed> {
-        let dumps = self.dump(|netns| namespaces.contains(&netns), TcpState::FinWait2.bit());
+    pub fn orphans(&self, namespaces: &Namespaces) -> Vec<Observed> {
+        let dumps = self.dump(|netns| namespaces.contains(netns), TcpState::FinWait2.bit());
         let all = dumps.iter().filter_map(|(&netns, dump)| Some((netns, dump.as_ref()?)));
         all.flat_map(|(netns, dump)| {
             let minisockets = dump.sockets.values().filter(|socket| socket.is_minisocket());
@@ -299,6 +269,76 @@ impl Gatherer {
     }
 }
 
+/// What the first look found about one suspect.
+struct Found<'a> {
+    stay: &'a Stay,
+    place: Place,
+    /// Whether sock_diag could be asked about it.
+    asked: bool,
+    socket: Option<&'a DiagSocket>,
+    holders: Option<Vec<FdOf>>,
+    listener: Vec<FdOf>,
+    peer: Vec<FdOf>,
+}
+
+impl<'a> Found<'a> {
+    fn new(stay: &'a Stay, index: &Index, dumps: &'a Dumps) -> Self {
+        let place = index.locate(stay);
+        let Place::At(key, netns) = place else {
+            let asked = place == Place::Nowhere;
+            let (socket, holders, listener, peer) = (None, None, Vec::new(), Vec::new());
+            return Self { stay, place, asked, socket, holders, listener, peer };
+        };
+        let socket = find_socket(dumps, netns, key);
+        Self {
+            stay,
+            place,
+            asked: dumps.get(&netns).is_some_and(Option::is_some),
+            socket,
+            holders: index.holders(key, socket),
+            listener: index.listener(stay, netns),
+            peer: index.peer(stay),
+        }
+    }
+
+    /// With the holders that still are some in a second look.
+    fn evidence(self, looked_at: Instant, again: &Index, people: &People, proc: bool) -> Evidence {
+        let Self { place, asked, socket, holders, listener, peer, .. } = self;
+        let Place::At(key, netns) = place else {
+            let sources = Sources { sock_diag_asked: asked, ..Sources::default() };
+            return Evidence { looked_at, sources, ..Evidence::default() };
+        };
+        let still = again.holders(key, socket);
+        let holders = holders.map(|fds| {
+            let still = still.unwrap_or_default();
+            people.holders(fds.iter().filter(|fd| still.contains(fd)))
+        });
+        let held = again.by_key.get(&key).map(|&i| &again.pass.held[i]);
+        Evidence {
+            looked_at,
+            located: key.cookie().map(|cookie| (cookie, netns)),
+            state: held.map(|held| held.state).or(socket.map(|socket| socket.state)),
+            holders,
+            inode: held.map(|held| held.inode).or(socket.map(|socket| socket.inode)),
+            recv_queue: held.map(|h| h.recv_queue).or(socket.map(|s| s.recv_queue)),
+            send_queue: held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue)),
+            progress: held.map(|held| held.progress),
+            last_send: socket.and_then(|s| s.ages).map(|ages| ages.last_send),
+            last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),
+            last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
+            timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
+            listener_holders: people.holders(listener.iter()),
+            peer_holders: Some(people.holders(peer.iter())),
+            sources: Sources {
+                iterator: held.is_some(),
+                proc,
+                sock_diag: socket.is_some(),
+                sock_diag_asked: asked,
+            },
+        }
+    }
+}
+
 /// The bounds of a half-closed socket's age.
 ///
 /// The FIN was acknowledged (or was itself an acknowledgement), so it is no younger than the last
@@ -323,7 +363,7 @@ fn observe(
     };
     Observed {
         key: socket.key,
-        skaddr: 0,
+        skaddr: None,
         netns,
         endpoints: socket.endpoints,
         state,
@@ -342,7 +382,7 @@ fn observe(
 fn unaged(held: &HeldFd, state: HalfClosed) -> Observed {
     Observed {
         key: held.key,
-        skaddr: held.skaddr,
+        skaddr: Some(held.skaddr),
         netns: held.netns,
         endpoints: held.endpoints,
         state,

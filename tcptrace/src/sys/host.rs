@@ -26,7 +26,29 @@ impl Host {
     }
 }
 
+/// The first two numbers of the running kernel's release; zeros if it does not begin with any.
+pub fn kernel_version() -> (u32, u32) {
+    version(&kernel_release()).unwrap_or_default()
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// The running kernel's release, as `uname -r` prints it.
 pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_begins_with_two_numbers() {
+        assert_eq!(version("6.1.0-56-cloud-amd64"), Some((6, 1)));
+        assert_eq!(version("6.12+deb13"), Some((6, 12)));
+        assert_eq!(version("odd"), None);
+    }
 }

@@ -31,9 +31,14 @@ unsafe impl Pod for PodOffsets {}
 
 /// The running kernel, as far as its programs must know it.
 pub struct Kernel {
+    types: Result<Types, Advice>,
+    features: u32,
+}
+
+/// What its BTF tells.
+struct Types {
     btf: Btf,
     offsets: Offsets,
-    features: u32,
 }
 
 /// Globals that only some programs have.
@@ -49,25 +54,22 @@ pub struct Globals {
 }
 
 impl Kernel {
-    /// Reads the kernel's BTF.
+    /// Reads the kernel's BTF. A kernel that has none, or not what the programs read, loads only
+    /// programs that do without.
     ///
     /// # Errors
-    /// If the kernel has none, or not what the programs read.
+    /// If this build has no programs to load.
     pub fn read() -> Result<Self> {
         if OBJECT.is_empty() {
             return Err(Advice::new("this tcptrace was built without its kernel programs")
                 .and_try("cargo xtask build", "builds them and the rest")
                 .into());
         }
-        let bytes = fs::read(KERNEL_BTF).map_err(|error| no_btf(&error))?;
-        let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
-        let btf = Btf::parse(&bytes, aya::Endianness::default())
-            .map_err(|error| unfit(&error.to_string()))?;
-        Ok(Self { btf, offsets, features: feature::COOKIE | feature::TASK_BTF })
+        Ok(Self { types: Types::read(), features: feature::COOKIE | feature::TASK_BTF })
     }
 
-    /// Loads the object and has `load` load one of its programs, with fewer of the optional
-    /// helpers if the kernel refuses.
+    /// Loads the object and has `load` load some of its programs that need the kernel's types, with
+    /// fewer of the optional helpers if the kernel refuses.
     ///
     /// # Errors
     /// If it refuses all the same.
@@ -76,19 +78,11 @@ impl Kernel {
         globals: &Globals,
         load: impl Fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>,
     ) -> Result<Ebpf> {
+        let Types { btf, offsets } = self.types.as_ref().map_err(Clone::clone)?;
         let mut features = self.features;
-        let wanted = if globals.on_cpu { feature::ON_CPU } else { 0 };
         loop {
-            let mut ebpf = EbpfLoader::new()
-                .btf(Some(&self.btf))
-                .override_global("OFFSETS", &PodOffsets(self.offsets), true)
-                .override_global("FEATURES", &(features | wanted), true)
-                .override_global("HIGH_WATER", &globals.high_water, true)
-                .override_global("HOLDER_STATES", &globals.holder_states, true)
-                .map_max_entries("TRANSITIONS", globals.ring_bytes)
-                .load(OBJECT)
-                .map_err(|error| explain(error.into()))?;
-            match load(&mut ebpf, &self.btf) {
+            let mut ebpf = object(globals, features, Some(btf), offsets)?;
+            match load(&mut ebpf, btf) {
                 Ok(()) => {
                     self.features = features;
                     return Ok(ebpf);
@@ -103,10 +97,52 @@ impl Kernel {
         }
     }
 
+    /// Loads the object and has `load` load some of its programs that do without the kernel's types.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn load_untyped(
+        &self,
+        globals: &Globals,
+        load: impl Fn(&mut Ebpf) -> Result<(), ProgramError>,
+    ) -> Result<Ebpf> {
+        let mut ebpf = object(globals, 0, None, &Offsets::default())?;
+        load(&mut ebpf).map_err(|error| explain(error.into()))?;
+        Ok(ebpf)
+    }
+
+    /// Why the programs that need the kernel's types cannot be loaded, if they cannot.
+    pub fn types_missing(&self) -> Option<&Advice> {
+        self.types.as_ref().err()
+    }
+
     /// Whether sockets are known by their cookies, or by addresses that are used again.
     pub const fn has_cookies(&self) -> bool {
-        self.features & feature::COOKIE != 0
+        self.types.is_ok() && self.features & feature::COOKIE != 0
     }
+}
+
+impl Types {
+    fn read() -> Result<Self, Advice> {
+        let bytes = fs::read(KERNEL_BTF).map_err(|error| no_btf(&error))?;
+        let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
+        let btf = Btf::parse(&bytes, aya::Endianness::default())
+            .map_err(|error| unfit(&error.to_string()))?;
+        Ok(Self { btf, offsets })
+    }
+}
+
+fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets) -> Result<Ebpf> {
+    let on_cpu = if globals.on_cpu { feature::ON_CPU } else { 0 };
+    EbpfLoader::new()
+        .btf(btf)
+        .override_global("OFFSETS", &PodOffsets(*offsets), true)
+        .override_global("FEATURES", &(features | on_cpu), true)
+        .override_global("HIGH_WATER", &globals.high_water, true)
+        .override_global("HOLDER_STATES", &globals.holder_states, true)
+        .map_max_entries("TRANSITIONS", globals.ring_bytes)
+        .load(OBJECT)
+        .map_err(|error| explain(error.into()))
 }
 
 fn is_refusal(error: &ProgramError) -> bool {
@@ -114,16 +150,16 @@ fn is_refusal(error: &ProgramError) -> bool {
         if io_error.kind() == io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty())
 }
 
-fn no_btf(error: &io::Error) -> anyhow::Error {
+fn no_btf(error: &io::Error) -> Advice {
     let release = host::kernel_release();
     Advice::new(format!("this kernel ({release}) does not tell its types: {KERNEL_BTF}: {error}"))
         .and_try("zcat /proc/config.gz | grep DEBUG_INFO_BTF", "must say =y; Linux 5.12 and later")
         .and_try("tcptrace doctor", "what works without")
-        .into()
 }
 
-fn unfit(why: &str) -> anyhow::Error {
-    anyhow!("this kernel ({}) is not one that tcptrace knows: {why}", host::kernel_release())
+fn unfit(why: &str) -> Advice {
+    let release = host::kernel_release();
+    Advice::new(format!("this kernel ({release}) is not one that tcptrace knows: {why}"))
 }
 
 /// Says what a failure to load means. A cause is named only where it is established.

@@ -1,7 +1,9 @@
-//! `tp_btf/inet_sock_set_state`: attaching it, proving it, draining its ring.
+//! Where transitions come from: attaching a tracepoint, proving it, draining its ring.
 //!
 //! The ring wakes nobody until it is a quarter full, so the reader drains on a timer of its own.
 //! Records are in the ring before the system call that caused them returns.
+
+mod classic;
 
 use std::mem;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -18,20 +20,43 @@ use tokio::io::unix::AsyncFd;
 
 use super::loader::{Globals, Kernel};
 use super::{host, netns};
-use crate::advice::Advice;
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Lost, Transition};
-use crate::model::socket::TcpState;
+use crate::model::socket::{Identity, TcpState};
 
 /// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
 /// can make.
 pub const RING_BYTES: u32 = 8 << 20;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
+/// Since then the kernel counts the runs that it skips of classic tracepoints' programs
+/// (`kernel/trace/bpf_trace.c: trace_call_bpf`).
+const COUNTS_CLASSIC: (u32, u32) = (6, 7);
+
+/// Which tracepoint to use. Both are called at the same place of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `tp_btf/inet_sock_set_state`: sees the socket itself.
+    Btf,
+    /// `tracepoint/sock/inet_sock_set_state`: sees a record of some of its fields.
+    Classic,
+}
+
+impl Source {
+    /// What it is called in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Btf => "tp_btf",
+            Self::Classic => "tracepoint",
+        }
+    }
+}
 
 /// The attached probe. Dropping it detaches.
 pub struct Probe {
     ebpf: Ebpf,
+    source: Source,
+    identity: Identity,
     ring: AsyncFd<RingBuf<MapData>>,
     lost: PerCpuArray<MapData, u64>,
     rescued: PerCpuArray<MapData, u64>,
@@ -46,45 +71,55 @@ impl Probe {
     ///
     /// # Errors
     /// If the kernel refuses, or shows our own connection otherwise than it is.
-    pub fn attach(kernel: &mut Kernel, ring_bytes: u32, on_cpu: bool) -> Result<Self> {
+    pub fn attach(
+        kernel: &mut Kernel,
+        source: Source,
+        ring_bytes: u32,
+        on_cpu: bool,
+    ) -> Result<Self> {
         let globals =
             Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0, on_cpu };
-        let mut ebpf = kernel.load(&globals, |ebpf, btf| {
-            let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
-            PROGRAMS.into_iter().try_for_each(&mut load)
-        })?;
-        if !kernel.has_cookies() {
-            return Err(Advice::new(format!(
-                "the tracing programs of this kernel ({}) cannot tell one socket from the next: \
-                 that takes Linux 5.12",
-                host::kernel_release()
-            ))
-            .and_try("tcptrace ls", "what is half-closed now works without")
-            .into());
-        }
-        let ring = ebpf.take_map("TRANSITIONS").context("the object has no ring")?;
-        let ring = RingBuf::try_from(ring)?;
+        let mut ebpf = match source {
+            Source::Btf => kernel.load(&globals, |ebpf, btf| {
+                let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
+                PROGRAMS.into_iter().try_for_each(&mut load)
+            })?,
+            Source::Classic => classic::load(kernel, &globals)?,
+        };
+        let mut map = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+        let ring = RingBuf::try_from(map("TRANSITIONS")?)?;
         // SAFETY: the ring owns its map's descriptor and keeps it until it is dropped.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| error.into_parts().1)?;
-        let lost = ebpf.take_map("TRANSITIONS_LOST").context("the object has no loss counter")?;
+        let lost = PerCpuArray::try_from(map("TRANSITIONS_LOST")?)?;
+        let rescued = PerCpuArray::try_from(map("TRANSITIONS_RESCUED")?)?;
         let logger = EbpfLogger::init(&mut ebpf)?;
-        let rescued = ebpf.take_map("TRANSITIONS_RESCUED").context("the object has no counter")?;
-        for name in PROGRAMS {
-            let attached = program(&mut ebpf, name)?.attach();
-            attached.context("cannot attach to inet_sock_set_state")?;
+        match source {
+            Source::Btf => {
+                for name in PROGRAMS {
+                    let attached = program(&mut ebpf, name)?.attach();
+                    attached.context("cannot attach to inet_sock_set_state")?;
+                }
+            }
+            Source::Classic => classic::attach(&mut ebpf)?,
         }
-        let mut probe = Self {
-            ebpf,
-            ring,
-            lost: PerCpuArray::try_from(lost)?,
-            rescued: PerCpuArray::try_from(rescued)?,
-            logger,
-            undecodable: 0,
-            last_error: None,
-        };
+        let by_cookie = source == Source::Btf && kernel.has_cookies();
+        let identity = if by_cookie { Identity::Cookie } else { Identity::Address };
+        let (undecodable, last_error) = (0, None);
+        let mut probe =
+            Self { ebpf, source, identity, ring, lost, rescued, logger, undecodable, last_error };
         probe.prove().context("the probe does not read this kernel right")?;
         Ok(probe)
+    }
+
+    /// Where its transitions come from.
+    pub const fn source(&self) -> Source {
+        self.source
+    }
+
+    /// What it knows sockets by.
+    pub const fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Connects to a listener of our own on loopback and compares what the probe saw.
@@ -107,13 +142,15 @@ impl Probe {
                 seen.len()
             );
         };
+        let netns = (self.source == Source::Btf).then(netns::own).transpose()?;
+        let cookie = (self.identity == Identity::Cookie).then_some(cookie);
         let shown = (established.new, established.endpoints.remote, established.netns);
         ensure!(
-            shown == (TcpState::Established, remote, netns::own()?),
-            "a connection from {local} to {remote} shows as {shown:?}"
+            shown == (TcpState::Established, remote, netns),
+            "a connection from {local} to {remote} in {netns:?} shows as {shown:?}"
         );
-        let shown = established.key;
-        ensure!(shown.cookie() == Some(cookie), "cookie {cookie} shows as {shown:?}");
+        let shown = established.key.cookie();
+        ensure!(shown == cookie, "cookie {cookie:?} shows as {shown:?}");
         Ok(())
     }
 
@@ -176,12 +213,15 @@ impl Probe {
         let sum = |map: &PerCpuArray<MapData, u64>, slot| -> Result<u64> {
             Ok(map.get(&slot, 0)?.iter().sum())
         };
-        let first: &BtfTracePoint =
-            self.ebpf.program(PROGRAMS[0]).context("the object has no program")?.try_into()?;
-        let skipped = program_info(first.fd()?)?.recursion_misses;
+        let (name, counted) = match self.source {
+            Source::Btf => (PROGRAMS[0], true),
+            Source::Classic => (classic::PROGRAM, host::kernel_version() >= COUNTS_CLASSIC),
+        };
+        let program = self.ebpf.program(name).context("the object has no program")?;
+        let skipped = program_info(program.fd()?)?.recursion_misses;
         Ok(Lost {
             ring: sum(&self.lost, 0)? + sum(&self.lost, 1)?,
-            recursion: skipped.saturating_sub(sum(&self.rescued, 0)?),
+            recursion: counted.then_some(skipped.saturating_sub(sum(&self.rescued, 0)?)),
         })
     }
 }

@@ -8,7 +8,37 @@ use crate::host::Namespace;
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
-    crate::trials![the_life_of_a_connection, stops_at_its_limit]
+    crate::trials![
+        the_life_of_a_connection,
+        the_life_of_a_connection_by_its_address,
+        stops_at_its_limit
+    ]
+}
+
+/// What the classic tracepoint tells.
+fn the_life_of_a_connection_by_its_address() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let listener = server.listen("127.0.0.1");
+    let port = listener.local_port.to_string();
+    let events = Tcptrace::start(&["events", "--probe", "tracepoint", "--port", &port]);
+    let there = client.connect("127.0.0.1", listener.local_port);
+    let here = server.accept(listener);
+    client.close(there);
+    server.close(here);
+    let lines = events.stop();
+    let remote = format!("127.0.0.1:{}", there.local_port);
+    let accepted: Vec<_> = lines.iter().filter(|line| line["remote"] == remote).collect();
+    let states: Vec<_> = accepted.iter().map(|line| line["new"].as_str().unwrap()).collect();
+    assert!(states.ends_with(&["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]), "{lines:#?}");
+    for line in &accepted {
+        assert_eq!((&line["cookie"], &line["netns"]), (&Value::Null, &Value::Null));
+        assert_eq!(line["skaddr"], accepted[0]["skaddr"]);
+    }
+    let begun = lines.iter().find(|line| line["new"] == "SYN_SENT").unwrap();
+    assert_eq!(begun["on_cpu_pid"], client.pid());
+    let (code, _, said) =
+        finish(command().args(["events", "--probe", "tracepoint", "--netns", "1"]));
+    assert_eq!((code, said.contains("--probe btf")), (Some(1), true), "{said}");
 }
 
 fn steps(lines: &[Value], cookie: u64) -> Vec<(String, String)> {

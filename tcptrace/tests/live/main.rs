@@ -13,6 +13,7 @@ mod usage;
 mod watch;
 mod watcher;
 
+use std::cell::Cell;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -31,20 +32,51 @@ fn main() -> ExitCode {
 }
 
 /// A test by the name of its function. `alone` keeps others from running beside it.
-fn trial(name: &'static str, test: fn(), alone: bool) -> Trial {
+fn trial(name: &str, test: fn(), alone: bool, probe: Probe) -> Trial {
+    let name = match probe {
+        Probe::Btf => name.to_owned(),
+        Probe::Classic => format!("{name}::tracepoint"),
+    };
     Trial::test(name, move || {
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
+        PROBE.set(probe);
         test();
         Ok(())
     })
+}
+
+/// Which of its probes tcptrace is to use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    Btf,
+    Classic,
+}
+
+thread_local! {
+    /// That of the test on this thread.
+    static PROBE: Cell<Probe> = const { Cell::new(Probe::Btf) };
 }
 
 /// Trials that may run side by side.
 #[macro_export]
 macro_rules! trials {
     ($($name:ident),* $(,)?) => {
-        vec![$($crate::trial(concat!(module_path!(), "::", stringify!($name)), $name, false)),*]
+        vec![$($crate::trial(
+            concat!(module_path!(), "::", stringify!($name)), $name, false, $crate::Probe::Btf,
+        )),*]
+    };
+}
+
+/// The same, each with both probes.
+#[macro_export]
+macro_rules! trials_of_both_probes {
+    ($($name:ident),* $(,)?) => {
+        [$crate::Probe::Btf, $crate::Probe::Classic].into_iter().flat_map(|probe| {
+            [$($crate::trial(
+                concat!(module_path!(), "::", stringify!($name)), $name, false, probe,
+            )),*]
+        }).collect()
     };
 }
 
@@ -52,6 +84,8 @@ macro_rules! trials {
 #[macro_export]
 macro_rules! trials_alone {
     ($($name:ident),* $(,)?) => {
-        vec![$($crate::trial(concat!(module_path!(), "::", stringify!($name)), $name, true)),*]
+        vec![$($crate::trial(
+            concat!(module_path!(), "::", stringify!($name)), $name, true, $crate::Probe::Btf,
+        )),*]
     };
 }

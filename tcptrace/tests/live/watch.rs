@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::actor::{Actor, Sock};
 use crate::host::{Namespace, ss};
-use crate::watcher::{Tcptrace, command};
+use crate::watcher::{Tcptrace, command, ended_by};
 
 pub fn trials() -> Vec<Trial> {
-    crate::trials![
+    crate::trials_of_both_probes![
         eof_unread,
         drained,
         data_unread,
@@ -151,7 +151,7 @@ fn check_never_accepted(mut server: Actor, mut client: Actor, args: &[&str]) {
     server.close(accepted);
     let resolved = watch.alert(accepted.cookie, "resolved");
     assert_eq!(resolved["id"], alert["id"]);
-    assert_eq!(resolved["ended_by"], "closed", "an unread end of file is no unread data");
+    assert_eq!(resolved["ended_by"], ended_by("closed"), "an unread end of file is no unread data");
 }
 
 fn never_accepted() {
@@ -178,7 +178,7 @@ fn shut_down_and_waiting_for_a_local_peer() {
     assert_eq!(ss(None, pair.client.local_port)[0].state, "FIN-WAIT-2");
     server.close(pair.server);
     let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "peer_closed");
+    assert_eq!(resolved["ended_by"], ended_by("peer_closed"));
 }
 
 fn send_blocked() {
@@ -280,7 +280,7 @@ fn closed_and_resolved() {
     server.close(pair.server);
     let resolved = watch.alert(pair.server.cookie, "resolved");
     assert_eq!(resolved["id"], firing["id"]);
-    assert_eq!(resolved["ended_by"], "closed");
+    assert_eq!(resolved["ended_by"], ended_by("closed"));
     assert!(resolved["age_ms"].as_u64() >= firing["age_ms"].as_u64());
     let rest = watch.stop();
     let again = |line: &&Value| line["type"] == "alert" && line["id"] == firing["id"];
@@ -300,7 +300,7 @@ fn killed_and_resolved() {
     watch.alert(pair.server.cookie, "firing");
     server.kill();
     let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "process_exit");
+    assert_eq!(resolved["ended_by"], ended_by("process_exit"));
     assert_eq!(resolved["evidence"]["reset_sent"], false, "nothing was unread");
 }
 
@@ -314,10 +314,10 @@ fn reset_by_closing_with_data_unread() {
     watch.alert(pair.client.cookie, "firing");
     server.close(pair.server);
     let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "closed_with_reset");
+    assert_eq!(resolved["ended_by"], ended_by("closed_with_reset"));
     assert_eq!(resolved["evidence"]["reset_sent"], true);
     let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "reset_by_peer");
+    assert_eq!(resolved["ended_by"], ended_by("reset_by_peer"));
 }
 
 fn reset_by_the_peer() {
@@ -330,7 +330,7 @@ fn reset_by_the_peer() {
     // The client closes with the server's ten bytes unread.
     client.close(pair.client);
     let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "reset_by_peer");
+    assert_eq!(resolved["ended_by"], ended_by("reset_by_peer"));
 }
 
 fn two_thousand_in_one_process() {
@@ -368,7 +368,7 @@ fn two_thousand_in_one_process() {
     let rest = watch.stop();
     let of_group = rest.iter().filter(|line| line["group"] == resolved["group"]);
     let resolved = of_group.clone().filter(|line| line["status"] == "resolved");
-    assert_eq!(resolved.filter(|line| line["ended_by"] == "process_exit").count(), COUNT);
+    assert_eq!(resolved.filter(|line| line["ended_by"] == ended_by("process_exit")).count(), COUNT);
     let messages = of_group.filter(|line| line["type"] == "group").count();
     assert!((1..=3).contains(&messages), "one message that grows: {messages}");
 }
@@ -475,7 +475,7 @@ fn there_first_in_three_namespaces_of_which_one_goes() {
     let (mut server, gone) = leaks.remove(0);
     server.kill();
     namespaces.remove(0);
-    assert_eq!(watch.alert(gone.server.cookie, "resolved")["ended_by"], "process_exit");
+    assert_eq!(watch.alert(gone.server.cookie, "resolved")["ended_by"], ended_by("process_exit"));
     let new = Namespace::new();
     let (mut server, mut client) = (Actor::start_in(&new), Actor::start_in(&new));
     let pair = pair(&mut server, &mut client, "127.0.0.1");
@@ -515,7 +515,7 @@ fn orphan_whose_peer_closes() {
     client.close(pair.client);
     assert_eq!(watch.alert(pair.client.cookie, "firing")["verdict"], "orphan");
     server.close(pair.server);
-    assert_eq!(watch.alert(pair.client.cookie, "resolved")["ended_by"], "peer_closed");
+    assert_eq!(watch.alert(pair.client.cookie, "resolved")["ended_by"], ended_by("peer_closed"));
 }
 
 fn held_then_orphaned_keeps_its_clock() {
@@ -527,7 +527,7 @@ fn held_then_orphaned_keeps_its_clock() {
     assert_eq!(held["verdict"], "peer_not_closing");
     client.close(pair.client);
     let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!((&resolved["id"], &resolved["ended_by"]), (&held["id"], &"closed".into()));
+    assert_eq!((&resolved["id"], &resolved["ended_by"]), (&held["id"], &ended_by("closed").into()));
     let orphan = watch.alert(pair.client.cookie, "firing");
     assert_eq!((&orphan["verdict"], &orphan["blame"]), (&"orphan".into(), &Value::Null));
     assert_ne!(orphan["id"], held["id"]);

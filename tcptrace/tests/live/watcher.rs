@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::{PROBE, Probe};
+
 /// Longer than anything here takes on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -20,9 +22,24 @@ pub struct Tcptrace {
     pub seen: Vec<Value>,
 }
 
-/// The binary under test.
+/// The binary under test, with the probe of this test.
 pub fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_tcptrace"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcptrace"));
+    let probe = match PROBE.get() {
+        Probe::Btf => "btf",
+        Probe::Classic => "tracepoint",
+    };
+    command.env("TCPTRACE_PROBE", probe);
+    command
+}
+
+/// What is told of a stay that ended so: the classic tracepoint does not see what ends a full
+/// socket.
+pub fn ended_by(truth: &'static str) -> &'static str {
+    match PROBE.get() {
+        Probe::Btf => truth,
+        Probe::Classic => "unknown",
+    }
 }
 
 impl Tcptrace {

@@ -22,6 +22,7 @@ fn engine() -> Engine {
         filter: Filter::default(),
         capacity: 10_000,
         boot_id: "0123456789".into(),
+        identity: Identity::Cookie,
     });
     engine.handle(at(0), Input::Tick);
     assert_eq!(outputs(&mut engine).snapshots, [false], "others do not matter yet");
@@ -34,15 +35,19 @@ fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition 
         at: at(seconds),
         key: SocketKey::new(cookie, 0),
         skaddr: 0,
-        netns: NetNs(1),
+        netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "127.0.0.1:80".parse().unwrap(),
             remote: format!("127.0.0.1:{}", 4000 + cookie).parse().unwrap(),
         },
         old,
         new,
-        circumstances: Circumstances { has_socket: true, has_file: true, ..Default::default() },
-        progress: Progress::default(),
+        circumstances: Some(Circumstances {
+            has_socket: true,
+            has_file: true,
+            ..Default::default()
+        }),
+        progress: Some(Progress::default()),
         on_cpu: OnCpu { pid: 1, tid: 1, comm: [0; 16] },
     }
 }
@@ -68,7 +73,7 @@ struct Outputs {
     alerts: Vec<Alert>,
     groups: Vec<GroupNotice>,
     snapshots: Vec<bool>,
-    orphans: Vec<NetNs>,
+    orphans: Option<Namespaces>,
 }
 
 fn outputs(engine: &mut Engine) -> Outputs {
@@ -79,7 +84,7 @@ fn outputs(engine: &mut Engine) -> Outputs {
             Output::Alert(alert) => outputs.alerts.push(*alert),
             Output::Group(group) => outputs.groups.push(*group),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),
-            Output::FindOrphans(namespaces) => outputs.orphans.extend(namespaces),
+            Output::FindOrphans(namespaces) => outputs.orphans = Some(namespaces),
         }
     }
     outputs
@@ -124,7 +129,7 @@ fn each_is_resolved_once_and_the_group_when_it_is_empty() {
     let (mut engine, _) = stuck();
     for cookie in 1..=100 {
         let mut event = event(75, cookie, TcpState::CloseWait, TcpState::LastAck);
-        event.circumstances.exiting = true;
+        event.circumstances.as_mut().unwrap().exiting = true;
         engine.handle(event.at, Input::Transition(&event));
         engine.handle(event.at, Input::Tick);
     }
@@ -225,10 +230,10 @@ fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
 #[test]
 fn loss_is_repaired_once_and_not_too_often() {
     let mut engine = engine();
-    engine.handle(at(100), Input::Lost(Lost { ring: 5, recursion: 1 }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 5, recursion: Some(1) }));
     engine.handle(at(100), Input::Tick);
     assert_eq!(outputs(&mut engine).snapshots, [true]);
-    engine.handle(at(100), Input::Lost(Lost { ring: 9, recursion: 1 }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 9, recursion: Some(1) }));
     engine.handle(at(101), Input::Tick);
     assert!(outputs(&mut engine).snapshots.is_empty(), "one at a time");
     // It took a second: the next begins twenty seconds later at the earliest.
@@ -246,7 +251,7 @@ fn loss_is_repaired_once_and_not_too_often() {
 #[test]
 fn an_alert_whose_end_was_lost_is_resolved_by_the_repair() {
     let (mut engine, _) = stuck();
-    engine.handle(at(100), Input::Lost(Lost { ring: 1, recursion: 0 }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 1, recursion: Some(0) }));
     engine.handle(at(100), Input::Tick);
     outputs(&mut engine);
     let snapshot = Snapshot { asked: [NetNs(1)].into(), ..Snapshot::default() };
@@ -261,7 +266,7 @@ fn an_alert_whose_end_was_lost_is_resolved_by_the_repair() {
 fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
     let mut engine = engine();
     let mut begun = event(10, 1, TcpState::FinWait1, TcpState::FinWait2);
-    begun.circumstances.dead = true;
+    begun.circumstances.as_mut().unwrap().dead = true;
     engine.handle(begun.at, Input::Transition(&begun));
     engine.handle(at(130), Input::Tick);
     let asked = outputs(&mut engine).examine;
@@ -269,11 +274,11 @@ fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
     engine.handle(at(130), Input::Evidence(Some(vec![(asked[0].id, look)])));
     assert_eq!(outputs(&mut engine).alerts.len(), 1);
     let mut given_up = event(140, 1, TcpState::FinWait2, TcpState::Close);
-    given_up.circumstances.dead = true;
+    given_up.circumstances.as_mut().unwrap().dead = true;
     engine.handle(given_up.at, Input::Transition(&given_up));
     engine.handle(at(140), Input::Tick);
     let out = outputs(&mut engine);
-    assert_eq!((out.alerts.len(), out.orphans), (0, vec![NetNs(1)]));
+    assert_eq!((out.alerts.len(), out.orphans), (0, Some(Namespaces::These(vec![NetNs(1)]))));
     engine.handle(at(140), Input::Orphans(at(140), &[]));
     let told = outputs(&mut engine).alerts;
     assert_eq!(told.len(), 1);

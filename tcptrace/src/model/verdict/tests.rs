@@ -19,8 +19,8 @@ fn case(state: HalfClosed) -> (Stay, Evidence) {
     let stay = Stay {
         id: StayId { slot: 0, serial: 0 },
         key: SocketKey::new(7, 0),
-        skaddr: 0,
-        netns: NetNs(1),
+        cookie: Some(7),
+        netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "127.0.0.1:80".parse().unwrap(),
             remote: "127.0.0.1:4000".parse().unwrap(),
@@ -40,6 +40,7 @@ fn case(state: HalfClosed) -> (Stay, Evidence) {
         progress_at: at(100),
     };
     let evidence = Evidence {
+        located: None,
         looked_at: at(160),
         state: Some(state.state()),
         holders: Some(vec![holder(50, 1, 10)]),

@@ -90,7 +90,8 @@ pub(super) struct SocketLine<'a> {
     pub(super) age_max_ms: Option<u64>,
     pub(super) local: Shown<std::net::SocketAddr>,
     pub(super) remote: Shown<std::net::SocketAddr>,
-    pub(super) netns: u32,
+    /// Null: the probe does not tell.
+    pub(super) netns: Option<u32>,
     pub(super) cookie: Option<Big>,
     pub(super) inode: Option<u64>,
     /// Null: they cannot be seen; empty: seen, and there is none.
@@ -197,7 +198,8 @@ pub(super) struct TransitionLine {
     pub(super) new: &'static str,
     pub(super) local: Shown<std::net::SocketAddr>,
     pub(super) remote: Shown<std::net::SocketAddr>,
-    pub(super) netns: u32,
+    /// Null: the probe does not tell.
+    pub(super) netns: Option<u32>,
     pub(super) cookie: Option<Big>,
     pub(super) skaddr: Big,
     pub(super) on_cpu_pid: u32,
@@ -239,7 +241,8 @@ pub(super) struct CheckLine<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LostLine {
     pub(super) ring: u64,
-    pub(super) recursion: u64,
+    /// Null: this kernel does not count it.
+    pub(super) recursion: Option<u64>,
     pub(super) gaps: u64,
 }
 

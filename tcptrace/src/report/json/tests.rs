@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::model::event::{Circumstances, OnCpu, Progress};
+use crate::model::event::OnCpu;
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
@@ -59,15 +59,15 @@ fn a_transition_with_a_name_that_is_no_text() {
         at: samples::now(),
         key: SocketKey::new(0, u64::MAX),
         skaddr: u64::MAX,
-        netns: NetNs(1),
+        netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "[::1]:80".parse().unwrap(),
             remote: "1.2.3.4:4000".parse().unwrap(),
         },
         old: TcpState::FinWait1,
         new: TcpState::FinWait2,
-        circumstances: Circumstances::default(),
-        progress: Progress::default(),
+        circumstances: None,
+        progress: None,
         on_cpu: OnCpu { pid: 0, tid: 0, comm: *b"\xff\"\n\x1b\0bcdefghijkl" },
     };
     let line = print(|out| transition(out, context(), &event, None));

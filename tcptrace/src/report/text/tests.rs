@@ -2,7 +2,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::event::{Circumstances, OnCpu, Progress};
+use crate::model::event::OnCpu;
 use crate::model::evidence::Sources;
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
@@ -93,15 +93,15 @@ fn one_transition() {
         at: samples::now(),
         key: SocketKey::new(7, 0),
         skaddr: 1,
-        netns: NetNs(1),
+        netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "[::1]:80".parse().unwrap(),
             remote: "[::1]:4000".parse().unwrap(),
         },
         old: TcpState::Established,
         new: TcpState::CloseWait,
-        circumstances: Circumstances::default(),
-        progress: Progress::default(),
+        circumstances: None,
+        progress: None,
         on_cpu: OnCpu { pid: 12, tid: 12, comm: *b"swa\x1bpper\0\0\0\0\0\0\0\0" },
     };
     let text = print(|out| transition(out, &look(), &event, Some(Duration::from_millis(1234))));
@@ -113,17 +113,20 @@ fn the_account_names_every_loss() {
     let mut account = Summary { elapsed: Duration::from_secs(61), ..Summary::default() };
     account.counts.transitions = 12_004;
     (account.groups, account.groups_resolved) = (1, 1);
+    account.lost.recursion = Some(0);
     assert_eq!(
         summary(&account),
         "1m 01s · 12,004 transitions, 0 lost · 1 group fired, 1 resolved"
     );
-    (account.lost.ring, account.lost.recursion, account.unwritten) = (1000, 2, 3);
+    (account.lost.ring, account.lost.recursion, account.unwritten) = (1000, Some(2), 3);
     assert_eq!(
         summary(&account),
         "1m 01s · 12,004 transitions, 1,002 lost · 1 group fired, 1 resolved \
          · 1,000 lost in the ring buffer · 2 lost by recursion \
          · 3 lines left out, the reader was too slow"
     );
+    account.lost.recursion = None;
+    assert!(summary(&account).ends_with("this kernel does not count what its tracepoints skip"));
 }
 
 #[test]

@@ -20,6 +20,22 @@ pub(super) struct Index {
     /// By both ends, IPv4-mapped addresses as IPv4.
     by_ends: HashMap<Endpoints, SocketKey>,
     listeners: HashMap<(NetNs, u16), Vec<(SocketAddr, SocketKey)>>,
+    by_skaddr: HashMap<u64, usize>,
+    /// What sock_diag showed, by what a probe without cookies tells.
+    shown: HashMap<(TcpState, Endpoints), Vec<(SocketKey, NetNs)>>,
+    /// Whether all namespaces could be asked.
+    all_asked: bool,
+}
+
+/// Which socket a suspect is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// This one.
+    At(SocketKey, NetNs),
+    /// There is none like it.
+    Nowhere,
+    /// It may be one of several.
+    Unclear,
 }
 
 impl Index {
@@ -29,16 +45,22 @@ impl Index {
             fds: HashMap::new(),
             by_ends: HashMap::new(),
             listeners: HashMap::new(),
+            by_skaddr: HashMap::new(),
+            shown: HashMap::new(),
+            all_asked: dumps.values().all(Option::is_some),
             pass: Pass::default(),
         };
         for (i, held) in pass.held.iter().enumerate() {
             index.fds.entry(held.key).or_default().push(held.into());
+            index.by_skaddr.insert(held.skaddr, i);
             if index.by_key.insert(held.key, i).is_none() {
                 index.place(held.netns, held.key, held.endpoints, held.state);
             }
         }
         for (&netns, dump) in dumps {
             for socket in values(dump) {
+                let like = (socket.state, socket.endpoints.canonical());
+                index.shown.entry(like).or_default().push((socket.key, netns));
                 if let Some(fds) = pass.by_inode.get(&socket.inode) {
                     index.fds.insert(socket.key, fds.clone());
                     index.place(netns, socket.key, socket.endpoints, socket.state);
@@ -59,6 +81,28 @@ impl Index {
         }
     }
 
+    /// Which socket `stay` is: what its probe did not tell is found by the address of its
+    /// `struct sock`, else by both ends.
+    pub(super) fn locate(&self, stay: &Stay) -> Place {
+        if let (Some(cookie), Some(netns)) = (stay.cookie, stay.netns) {
+            return Place::At(SocketKey::new(cookie, 0), netns);
+        }
+        let ends = stay.endpoints.canonical();
+        let held = self.by_skaddr.get(&stay.key.get()).map(|&i| &self.pass.held[i]);
+        if let Some(held) = held.filter(|held| held.endpoints.canonical() == ends) {
+            return Place::At(held.key, held.netns);
+        }
+        let like = self.shown.get(&(stay.state.state(), ends)).map(Vec::as_slice);
+        let there = |netns| stay.netns.is_none_or(|known| known == netns);
+        let mut like = like.unwrap_or_default().iter().filter(|&&(_, netns)| there(netns));
+        match (like.next(), like.next()) {
+            _ if stay.netns.is_none() && !self.all_asked => Place::Unclear,
+            (None, _) => Place::Nowhere,
+            (Some(&(key, netns)), None) => Place::At(key, netns),
+            _ => Place::Unclear,
+        }
+    }
+
     fn fds(&self, key: SocketKey) -> Vec<FdOf> {
         self.fds.get(&key).cloned().unwrap_or_default()
     }
@@ -72,12 +116,12 @@ impl Index {
 
     /// Who holds the listener that the connection came in by: the one on its address, else the
     /// one on all addresses.
-    pub(super) fn listener(&self, stay: &Stay) -> Vec<FdOf> {
+    pub(super) fn listener(&self, stay: &Stay, netns: NetNs) -> Vec<FdOf> {
         if stay.state != HalfClosed::CloseWait {
             return Vec::new();
         }
         let local = stay.endpoints.canonical().local;
-        let Some(listeners) = self.listeners.get(&(stay.netns, local.port())) else {
+        let Some(listeners) = self.listeners.get(&(netns, local.port())) else {
             return Vec::new();
         };
         let on = |exact: bool| {
