@@ -68,7 +68,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
         ));
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(clock::now());
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {
         socket.minisocket = None;

@@ -155,7 +155,7 @@ impl Engine {
             }
         }
         if self.repair.is_due(self.tracker.counts().gaps) && now >= self.repair.not_before {
-            self.tracker.snapshot_begins();
+            self.tracker.snapshot_begins(now);
             self.repair.lost_before = self.repair.lost + self.tracker.counts().gaps;
             self.repair.under_way = Some(now);
             self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken });

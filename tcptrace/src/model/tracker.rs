@@ -83,8 +83,8 @@ pub struct Tracker {
     capacity: usize,
     next_serial: u64,
     counts: Counts,
-    /// While a snapshot is under way: every socket that has changed since it began.
-    touched: Option<FxHashSet<SocketKey>>,
+    /// While a snapshot is under way: when it began, and every socket that has changed since.
+    touched: Option<(Instant, FxHashSet<SocketKey>)>,
     unplaced: Unplaced,
     identity: Identity,
 }
@@ -115,7 +115,9 @@ impl Tracker {
         if self.identity == Identity::Address {
             self.place(event);
         }
-        if let Some(touched) = &mut self.touched {
+        if let Some((began, touched)) = &mut self.touched
+            && event.at >= *began
+        {
             touched.insert(event.key);
         }
         let before = self.live.get(&event.key).copied();
@@ -206,10 +208,10 @@ impl Tracker {
         slot
     }
 
-    /// Says that a snapshot begins: from now on sockets that change are remembered, since what the
+    /// Says that a snapshot begins: sockets that change from `now` on are remembered, since what the
     /// snapshot will say of them may be older than what we know.
-    pub fn snapshot_begins(&mut self) {
-        self.touched = Some(FxHashSet::default());
+    pub fn snapshot_begins(&mut self, now: Instant) {
+        self.touched = Some((now, FxHashSet::default()));
     }
 
     /// Takes in what the snapshot showed; returns the stays of which it turns out that they are
@@ -222,7 +224,7 @@ impl Tracker {
         snapshot: &Snapshot,
         wanted: impl Fn(NetNs) -> bool,
     ) -> Vec<Ended> {
-        let touched = self.touched.take().unwrap_or_default();
+        let touched = self.touched.take().map(|(_, touched)| touched).unwrap_or_default();
         let full: Vec<_> = self.known_as(snapshot);
         let shown: FxHashMap<_, _> =
             full.iter().map(|&(key, socket)| (key, socket.state)).collect();

@@ -42,6 +42,14 @@ pub fn ended_by(truth: &'static str) -> &'static str {
     }
 }
 
+/// Likewise, whether our side sent a reset.
+pub fn reset_sent(truth: bool) -> Value {
+    match PROBE.get() {
+        Probe::Btf => truth.into(),
+        Probe::Classic => Value::Null,
+    }
+}
+
 impl Tcptrace {
     /// Starts it with JSON output and waits until it is ready.
     pub fn start(args: &[&str]) -> Self {

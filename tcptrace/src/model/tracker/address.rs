@@ -47,7 +47,7 @@ impl Unplaced {
 impl Tracker {
     /// Puts a socket under the address that its first transition tells.
     pub(super) fn place(&mut self, event: &Transition) {
-        let snapshot = self.touched.is_some();
+        let snapshot = self.touched.as_ref().is_some_and(|&(began, _)| event.at >= began);
         if !snapshot && self.unplaced.by_ends.is_empty() {
             return;
         }

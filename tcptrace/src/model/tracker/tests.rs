@@ -114,7 +114,7 @@ fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
 #[test]
 fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
     let mut tracker = tracker();
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     // 6 closes while the snapshot is taken, which still shows it.
     tracker.apply(&event(100, 6, CloseWait, LastAck));
     tracker.apply(&event(100, 6, LastAck, Close));
@@ -131,6 +131,17 @@ fn a_snapshot_adds_what_was_there_first_and_nothing_that_has_gone() {
 }
 
 #[test]
+fn an_old_record_that_is_read_late_does_not_count_as_newer_than_the_snapshot() {
+    let mut tracker = tracker();
+    tracker.snapshot_begins(seconds(100));
+    // It waited in the ring since long before, and what came after it was lost.
+    tracker.apply(&event(50, 6, SynRecv, Established));
+    let snapshot = Snapshot { others: Some(FxHashSet::default()), ..Default::default() };
+    tracker.snapshot_ends(seconds(101), &snapshot, |_| true);
+    assert_eq!((tracker.tracked(), tracker.counts().repaired), (0, 1));
+}
+
+#[test]
 fn a_snapshot_repairs_what_was_lost() {
     let mut tracker = tracker();
     for cookie in 1..=4 {
@@ -139,7 +150,7 @@ fn a_snapshot_repairs_what_was_lost() {
     tracker.apply(&event(20, 1, Established, CloseWait));
     tracker.apply(&event(20, 2, Established, CloseWait));
     // Lost: the end of 1, that 3 is half-closed, that 4 is closed.
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     let snapshot = Snapshot {
         half_closed: vec![observed(2, 1, None), observed(3, 7, Some(9))],
         others: Some(FxHashSet::default()),
@@ -160,7 +171,7 @@ fn what_cannot_be_seen_is_not_taken_for_gone() {
     let mut tracker = tracker();
     tracker.apply(&event(20, 1, Established, CloseWait));
     tracker.apply(&event(20, 2, SynRecv, Established));
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     let snapshot =
         Snapshot { others: Some(FxHashSet::default()), closed: 1, ..Snapshot::default() };
     assert_eq!(tracker.snapshot_ends(seconds(30), &snapshot, |_| true), []);
@@ -319,7 +330,7 @@ fn an_address_that_is_used_again_is_another_socket() {
 #[test]
 fn what_a_snapshot_showed_gets_its_address_from_its_first_transition() {
     let mut tracker = by_addresses();
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     // This one is over before the snapshot is: its address tells nothing, its ends do.
     tracker.apply(&by_address(10, 7, 4002, CloseWait, LastAck));
     let shown = [4000, 4001, 4002].map(|port| shown_by_ends(port, u64::from(port)));
@@ -336,7 +347,7 @@ fn what_a_snapshot_showed_gets_its_address_from_its_first_transition() {
 #[test]
 fn the_same_connection_in_two_namespaces_is_not_confused() {
     let mut tracker = by_addresses();
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     let shown = [shown_by_ends(4000, 1), Observed { netns: NetNs(2), ..shown_by_ends(4000, 2) }];
     tracker.snapshot_ends(seconds(10), &snapshot_of(&shown), |_| true);
     assert_eq!(tracker.stays().count(), 2);
@@ -350,7 +361,7 @@ fn a_repair_knows_by_their_ends_those_that_are_still_there() {
     tracker.apply(&by_address(10, 1, 4000, Established, CloseWait));
     tracker.apply(&by_address(10, 2, 4001, Established, CloseWait));
     tracker.apply(&by_address(10, 3, 4002, SynSent, Established));
-    tracker.snapshot_begins();
+    tracker.snapshot_begins(seconds(0));
     let ended =
         tracker.snapshot_ends(seconds(30), &snapshot_of(&[shown_by_ends(4000, 1)]), |_| true);
     assert_eq!(ended.len(), 1);
