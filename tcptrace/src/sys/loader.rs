@@ -179,7 +179,20 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
              (EPERM): {error:#}"
         );
     }
+    if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref() {
+        let log = verifier_log.to_string();
+        tracing::debug!("the verifier's log:\n{log}");
+        let why = verdict(&log).map_or_else(|| io_error.to_string(), str::to_owned);
+        return anyhow!("this kernel ({release}) does not load the programs: {why}");
+    }
     error.context(format!("this kernel ({release}) does not load the programs"))
+}
+
+/// The line of a verifier's log that says what it did not like: the last but for its statistics.
+fn verdict(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed"];
+    let said = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|s| line.starts_with(s));
+    log.lines().map(str::trim).rfind(said)
 }
 
 /// aya keeps some causes in fields that are not part of the chain.
@@ -206,4 +219,17 @@ fn lacking(missing: &[Capability]) -> anyhow::Error {
     .and_try("sudo tcptrace", "the same command as root")
     .and_try("tcptrace doctor", "what works without")
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_told_in_a_line() {
+        let log = "7: (bf) r1 = r7\n8: (85) call unknown#162\ninvalid func unknown#162\n\
+                   verification time 356 usec\nstack depth 112\nprocessed 9 insns\n\n";
+        assert_eq!(verdict(log), Some("invalid func unknown#162"));
+        assert_eq!(verdict(""), None);
+    }
 }
