@@ -12,7 +12,7 @@ pub type MonotonicNs = u64;
 ///
 /// The kernel calls the tracepoint before it stores the new state, and with the socket locked.
 /// Sequence numbers, `err`, `shutdown` and `flags` are read only where a half-closed state is entered
-/// or left, and say so by [`flag::DETAILS`]; who was on the CPU is 0 unless [`feature::ON_CPU`] asks
+/// or left or CLOSE is entered, and say so by [`flag::DETAILS`]; who was on the CPU is 0 unless [`feature::ON_CPU`] asks
 /// for it. The classic tracepoint tells neither cookie nor namespace nor details.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -137,6 +137,44 @@ pub struct HolderRecord {
     pub reserved: u8,
 }
 
+/// What a program did with a socket whose peer is done, or whose TCP is over.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DeedRecord {
+    /// When.
+    pub at_ns: MonotonicNs,
+    /// The socket's cookie; 0 where the kernel has no helper for it.
+    pub cookie: u64,
+    /// The address of the `struct sock`.
+    pub skaddr: u64,
+    /// When the process began: `CLOCK_BOOTTIME` nanoseconds of the thread group's leader; 0 where
+    /// the kernel has no helper for it.
+    pub start_boottime_ns: u64,
+    /// The thread group, in the initial pid namespace.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// What it did: one of [`deed`].
+    pub kind: u8,
+    /// [`flag::EXITING`] or nothing.
+    pub flags: u8,
+    /// Always 0.
+    pub reserved: [u8; 6],
+    /// Name of the thread, as the kernel keeps it: any bytes, ends at the first NUL.
+    pub comm: [u8; 16],
+}
+
+/// Values of [`DeedRecord::kind`].
+pub mod deed {
+    /// A receive without `MSG_PEEK` returned 0 in CLOSE_WAIT. The first of each process.
+    pub const EOF_READ: u8 = 1;
+    /// One with `MSG_PEEK` did. The first of each process.
+    pub const EOF_PEEKED: u8 = 2;
+    /// The kernel let go of a socket that was in CLOSE with a file.
+    pub const RELEASED: u8 = 3;
+}
+
+const _: () = assert!(size_of::<DeedRecord>() == 64);
 const _: () = assert!(size_of::<TransitionRecord>() == 112);
 const _: () = assert!(size_of::<HolderRecord>() == 104);
 

@@ -3,6 +3,7 @@
 #![no_main]
 
 mod classic;
+mod deeds;
 mod holders;
 mod kernel;
 mod ring;

@@ -16,6 +16,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use tcptrace_common::{TransitionRecord, feature, flag};
 
+use crate::deeds::outlives;
 use crate::kernel::{KernelPtr, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock};
 use crate::ring::{self, add_one, set};
 
@@ -25,6 +26,9 @@ const PF_EXITING: u32 = 0x4;
 const STATES_END: i32 = 14;
 /// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
 const HALF_CLOSED: u32 = 1 << 5 | 1 << 8;
+const TCP_CLOSE: i32 = 7;
+/// SYN_SENT (2), SYN_RECV (3), CLOSE (7), LISTEN (10) and NEW_SYN_RECV (12): no connection yet.
+const UNCONNECTED: u32 = 1 << 2 | 1 << 3 | 1 << 7 | 1 << 10 | 1 << 12;
 /// Whether [`transition`] is running on this CPU.
 #[map]
 static TRANSITION_RUNS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -83,13 +87,17 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
             new_state: new as u8,
             ..TransitionRecord::ZERO
         };
-        if (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
+        let over = new == TCP_CLOSE && 1 << (old & 31) & UNCONNECTED == 0;
+        if over || (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
             record.snd_nxt = tcp.load(|o| &o.snd_nxt);
             record.snd_una = tcp.load(|o| &o.snd_una);
             record.rcv_nxt = tcp.load(|o| &o.rcv_nxt);
             record.err = sk.load::<i32>(|o| &o.sk_err) as u16;
             record.shutdown = sk.load(|o| &o.sk_shutdown);
             record.flags = flag::DETAILS | flags(sk);
+            if over && record.flags & flag::HAS_FILE != 0 {
+                outlives(sk);
+            }
         }
         if has(feature::ON_CPU) {
             let pid_tgid = bpf_get_current_pid_tgid();

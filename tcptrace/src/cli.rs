@@ -114,9 +114,10 @@ pub struct WatchArgs {
     #[arg(long, value_name = "DUR", default_value = "120s", env = "TCPTRACE_FIN_WAIT_2")]
     #[arg(value_parser = values::duration)]
     pub fin_wait_2: Duration,
-    /// How long a descriptor may stay open after its TCP has ended [default: 60s]
-    #[arg(long, value_name = "DUR", env = "TCPTRACE_CLOSED", value_parser = values::duration)]
-    pub closed: Option<Duration>,
+    /// How long a descriptor may stay open after its TCP has ended
+    #[arg(long, value_name = "DUR", default_value = "60s", env = "TCPTRACE_CLOSED")]
+    #[arg(value_parser = values::duration)]
+    pub closed: Duration,
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "DUR", value_parser = values::duration)]
     pub stop_after: Option<Duration>,

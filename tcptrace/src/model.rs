@@ -15,6 +15,7 @@ pub mod filter;
 pub mod group;
 pub mod orphans;
 pub mod process;
+pub mod reads;
 pub mod snapshot;
 pub mod socket;
 pub mod stay;

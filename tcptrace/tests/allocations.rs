@@ -63,7 +63,7 @@ fn a_transition_allocates_nothing() {
     };
     let minute = Duration::from_secs(60);
     let mut tracker = Tracker::new(
-        Thresholds { close_wait: minute, fin_wait2: minute },
+        Thresholds { close_wait: minute, fin_wait2: minute, closed: Some(minute) },
         usize::MAX,
         Identity::Cookie,
     );

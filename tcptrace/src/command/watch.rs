@@ -11,6 +11,7 @@ use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_acc
 use super::{Style, filters, not_built, notice, say_fallback};
 use crate::cli::{OutputFormat, StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
+use crate::model::event::Deed;
 use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::Instant;
@@ -35,7 +36,6 @@ pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Re
 
 fn say_what_is_not_built(args: &WatchArgs) {
     let flags = [
-        ("--closed", args.closed.is_some()),
         ("--record", args.record.is_some()),
         ("--record-raw", args.record_raw.is_some()),
         ("--stacks", args.stacks.is_some_and(|stacks| stacks != StacksChoice::Off)),
@@ -50,16 +50,24 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
     let probe = attach(&mut kernel, args.probe, args.ring_size, false)?;
+    let holders = open_holders(&mut kernel);
     let mut watch = Watch {
         engine: Engine::new(EngineConfig {
-            thresholds: Thresholds { close_wait: args.close_wait, fin_wait2: args.fin_wait_2 },
+            thresholds: Thresholds {
+                close_wait: args.close_wait,
+                fin_wait2: args.fin_wait_2,
+                // No other source shows them.
+                closed: holders.is_iterator().then_some(args.closed),
+            },
             filter: filters::filter(&args.filter)?,
             capacity: args.max_sockets,
             boot_id: style.host.boot_id.clone(),
             identity: probe.identity(),
+            eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
         }),
         probe,
-        worker: Worker::start(open_holders(&mut kernel))?,
+        deeds: Vec::new(),
+        worker: Worker::start(holders)?,
         stdout: Stdout::start().context("cannot start the output thread")?,
         style,
         each: args.each,
@@ -82,6 +90,7 @@ fn open_holders(kernel: &mut Kernel) -> Holders {
 struct Watch<'a> {
     engine: Engine,
     probe: Probe,
+    deeds: Vec<Deed>,
     worker: Worker,
     stdout: Stdout,
     style: &'a Style,
@@ -113,10 +122,12 @@ impl Watch<'_> {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let (namespaces, there) = (asked.len() + closed, half_closed.len());
         let was = if there == 1 { "socket was" } else { "sockets were" };
+        let eof = self.probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
         let mut text = format!(
-            "{version} · {}, {} · {namespaces} network namespace{} · {there} half-closed {was} there \
+            "{version} · {}{}, {} · {namespaces} network namespace{} · {there} half-closed {was} there \
              first",
             self.probe.source().name(),
+            if eof { ", EOF evidence" } else { "" },
             self.worker.holders(),
             plural(namespaces),
         );
@@ -169,8 +180,14 @@ impl Watch<'_> {
     }
 
     fn drain(&mut self) -> usize {
-        let Self { probe, engine, .. } = self;
-        probe.drain(BATCH, |event| engine.handle(event.at, Input::Transition(event)))
+        let Self { probe, engine, deeds, .. } = self;
+        // What was done comes out first and goes in last: what made it possible is then in between.
+        probe.take_deeds(deeds);
+        let count = probe.drain(BATCH, |event| engine.handle(event.at, Input::Transition(event)));
+        for deed in deeds.drain(..) {
+            engine.handle(deed.at, Input::Deed(&deed));
+        }
+        count
     }
 
     /// Everything that happened before the look ended is in the ring: it comes first, so that

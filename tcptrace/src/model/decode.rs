@@ -4,9 +4,10 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Buf;
-use tcptrace_common::{HolderRecord, TransitionRecord, flag};
+use tcptrace_common::{DeedRecord, HolderRecord, TransitionRecord, deed as kind, flag};
 
-use super::event::{Circumstances, OnCpu, Progress, Transition};
+use super::event::{Circumstances, Deed, DeedKind, OnCpu, Progress, Transition};
+use super::process::ticks;
 use super::socket::{Endpoints, NetNs, SocketKey, TcpState, UnknownState};
 use super::time::Instant;
 
@@ -32,6 +33,9 @@ pub enum DecodeError {
     /// Neither IPv4 nor IPv6.
     #[error("unknown address family {0}")]
     Family(u8),
+    /// Not a deed that this version knows.
+    #[error("unknown kind of deed {0}")]
+    Deed(u8),
 }
 
 /// A TCP socket's file descriptor, as the holder pass found it.
@@ -109,6 +113,35 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
         }),
         progress: details.then_some(progress),
         on_cpu: OnCpu { pid, tid, comm },
+    })
+}
+
+/// Decodes one [`DeedRecord`].
+///
+/// # Errors
+/// If the length is not exactly the record's, or the kind is unknown.
+pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
+    exactly(bytes, size_of::<DeedRecord>())?;
+    let buf = &mut bytes;
+    let at = Instant::from_nanos(buf.get_u64_ne());
+    let (cookie, skaddr, start_ns) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
+    let (pid, tid) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let kind = match buf.get_u8() {
+        kind::EOF_READ => DeedKind::EofRead,
+        kind::EOF_PEEKED => DeedKind::EofPeeked,
+        kind::RELEASED => DeedKind::Released,
+        other => return Err(DecodeError::Deed(other)),
+    };
+    let exiting = buf.get_u8() & flag::EXITING != 0;
+    buf.advance(6);
+    Ok(Deed {
+        at,
+        cookie: (cookie != 0).then_some(cookie),
+        skaddr,
+        kind,
+        exiting,
+        by: OnCpu { pid, tid, comm: array(buf) },
+        start_ticks: (start_ns != 0).then(|| ticks(start_ns)),
     })
 }
 
@@ -246,6 +279,26 @@ mod tests {
     }
 
     #[test]
+    fn a_deed_has_its_fields_where_the_kernel_side_puts_them() {
+        let mut bytes = Vec::new();
+        for long in [7u64, 42, 1 << 63, 3_000_000_001] {
+            bytes.extend(long.to_ne_bytes());
+        }
+        bytes.extend([4711u32.to_ne_bytes(), 4712u32.to_ne_bytes()].concat());
+        bytes.extend([kind::EOF_PEEKED, flag::EXITING, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(*b"reader\0\0\0\0\0\0\0\0\0\0");
+        let decoded = deed(&bytes).unwrap();
+        assert_eq!((decoded.cookie, decoded.kind), (Some(42), DeedKind::EofPeeked));
+        assert_eq!(
+            (decoded.by.pid, decoded.by.tid, decoded.by.comm()),
+            (4711, 4712, &b"reader"[..])
+        );
+        assert_eq!((decoded.start_ticks, decoded.exiting), (Some(300), true));
+        bytes[40] = 9;
+        assert_eq!(deed(&bytes), Err(DecodeError::Deed(9)));
+    }
+
+    #[test]
     fn what_is_unknown_is_named() {
         assert_eq!(transition(&record(1, 14, AF_INET)), Err(DecodeError::State(UnknownState(14))));
         assert_eq!(transition(&record(0, 8, AF_INET)), Err(DecodeError::State(UnknownState(0))));
@@ -266,6 +319,7 @@ mod tests {
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = transition(&bytes);
             let _ = held_fd(&bytes);
+            let _ = deed(&bytes);
         }
 
         #[test]

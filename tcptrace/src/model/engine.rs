@@ -7,20 +7,26 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::alert::{Alert, alert_id};
-use super::event::{Lost, Transition};
+use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::Evidence;
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups, group_id};
 use super::orphans::{Namespaces, Orphans};
+use super::reads::Reads;
 use super::snapshot::{Observed, Snapshot};
-use super::socket::{HalfClosed, Identity, TcpState};
-use super::stay::{Ended, Stay, StayId};
+use super::socket::{Identity, SocketKey, StayState, TcpState};
+use super::stay::{Ended, EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::tracker::{Counts, Thresholds, Tracker};
 use super::verdict::{Finding, Judgement, find, judge};
 
 /// After a look that failed, when to look again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often a stay that was told of is looked at again: a verdict may get better, and is told again
+/// no more often than that.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays.
+const LEAVING: Duration = Duration::from_secs(1);
 /// Between two repairs at least so long, and twenty times as long as the last one took.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 20;
@@ -35,6 +41,9 @@ pub enum Input<'a> {
     Snapshot(Option<&'a Snapshot>),
     /// The minisockets in FIN_WAIT2 of the namespaces asked for, as they were at that moment.
     Orphans(Instant, &'a [Observed]),
+    /// A program did something with a socket. All transitions of before it have been handled, but for
+    /// those whose records are held up.
+    Deed(&'a Deed),
     /// How much has been lost since the start.
     Lost(Lost),
     /// What was found out about the stays asked for; all transitions of before the look began have
@@ -75,6 +84,8 @@ pub struct EngineConfig {
     pub boot_id: String,
     /// What the probe knows sockets by.
     pub identity: Identity,
+    /// Whether [`Input::Deed`] tells of reads of the end of file.
+    pub eof: bool,
 }
 
 /// When all sockets are to be looked at.
@@ -103,6 +114,11 @@ pub struct Engine {
     config: EngineConfig,
     tracker: Tracker,
     firing: HashMap<StayId, Alert>,
+    reads: Reads,
+    /// Stays that were told of and have ended by a close or a shutdown: which, the next transition
+    /// shows.
+    leaving: HashMap<SocketKey, Ended>,
+    began: Option<Instant>,
     groups: Groups,
     orphans: Orphans,
     examining: Option<Vec<StayId>>,
@@ -119,6 +135,9 @@ impl Engine {
             config,
             tracker,
             firing: HashMap::new(),
+            reads: Reads::default(),
+            leaving: HashMap::new(),
+            began: None,
             groups: Groups::default(),
             orphans: Orphans::default(),
             examining: None,
@@ -134,19 +153,56 @@ impl Engine {
         match input {
             Input::Transition(event) if !namespaces.may_admit(event.netns) => {}
             Input::Transition(event) => {
+                if event.new == TcpState::Close && !self.leaving.is_empty() {
+                    self.has_left(event);
+                }
                 if let Some(ended) = self.tracker.apply(event).ended {
                     self.stay_ended(&ended, event);
                 }
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
             Input::Orphans(at, found) => self.orphans_shown(now, at, found),
+            Input::Deed(deed) => self.take_deed(deed),
             Input::Lost(lost) => self.repair.lost = lost.known(),
             Input::Evidence(evidence) => self.judge_all(now, evidence),
             Input::Tick => self.tick(now),
         }
     }
 
+    fn take_deed(&mut self, deed: &Deed) {
+        let key = deed.key(self.config.identity);
+        match deed.kind {
+            DeedKind::Released => {
+                if let Some(ended) = self.tracker.released(key, deed.at, deed.exiting) {
+                    self.resolve(&ended);
+                }
+            }
+            DeedKind::EofRead | DeedKind::EofPeeked => {
+                self.reads.take(key, deed, self.tracker.in_close_wait(key));
+            }
+        }
+    }
+
+    /// A socket that was closed has lost its `struct socket` by now, one that was shut down has not.
+    fn has_left(&mut self, event: &Transition) {
+        let Some(mut ended) = self.leaving.remove(&event.key) else { return };
+        if event.circumstances.is_some_and(|at_end| at_end.has_socket) {
+            ended.by = EndedBy::Shutdown;
+        }
+        self.resolve(&ended);
+    }
+
     fn tick(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+        let Self { reads, tracker, .. } = self;
+        reads.settle(now, |key| tracker.in_close_wait(key));
+        if !self.leaving.is_empty() {
+            let late: Vec<_> =
+                self.leaving.extract_if(|_, ended| now.since(ended.at) >= LEAVING).collect();
+            for (_, ended) in late {
+                self.resolve(&ended);
+            }
+        }
         if self.examining.is_none() {
             let due: Vec<_> = core::iter::from_fn(|| self.tracker.pop_due(now)).collect();
             if !due.is_empty() {
@@ -186,6 +242,7 @@ impl Engine {
             self.orphans.seen_first(now, orphan, self.config.thresholds.fin_wait2);
         }
         for ended in ended {
+            self.reads.forget(ended.stay.key);
             self.resolve(&ended);
         }
         self.tick(now);
@@ -193,14 +250,18 @@ impl Engine {
 
     fn stay_ended(&mut self, ended: &Ended, event: &Transition) {
         let told = self.firing.contains_key(&ended.stay.id);
-        let given_up = ended.stay.state == HalfClosed::FinWait2
+        let given_up = ended.stay.state == StayState::FinWait2
             && event.new == TcpState::Close
             && match event.circumstances {
                 Some(at_end) => at_end.err == 0 && (ended.stay.orphan || at_end.dead),
                 // Perhaps: a look in vain costs nothing, a second alert would be wrong.
                 None => ended.stay.orphan || !told,
             };
-        if given_up {
+        self.reads.forget(ended.stay.key);
+        let leaves = told && ended.by == EndedBy::Closed && event.new == TcpState::LastAck;
+        if leaves {
+            self.leaving.insert(ended.stay.key, *ended);
+        } else if given_up {
             self.orphans.given_up(ended, self.config.thresholds.fin_wait2, told);
         } else {
             self.resolve(ended);
@@ -236,14 +297,19 @@ impl Engine {
         self.tick(now);
     }
 
-    fn judge(&mut self, now: Instant, id: StayId, evidence: Evidence) {
+    fn judge(&mut self, now: Instant, id: StayId, mut evidence: Evidence) {
         if let Some((cookie, netns)) = evidence.located {
             self.tracker.locate(id, cookie, netns);
         }
         let Some(&stay) = self.tracker.get(id) else { return };
         let threshold = self.config.thresholds.of(stay.state);
+        evidence.eof_reads = self.reads.of(stay.key);
+        evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
         match judge(&stay, &evidence, threshold) {
-            Judgement::Stuck(finding) => self.accuse(now, stay, evidence, finding),
+            Judgement::Stuck(finding) => {
+                self.accuse(now, stay, evidence, finding);
+                self.tracker.postpone(id, now.after(AGAIN), None, now);
+            }
             Judgement::InUse(_, again) => {
                 self.tracker.postpone(id, again, evidence.progress, evidence.looked_at);
             }
@@ -251,7 +317,10 @@ impl Engine {
             // Its transition is on its way; if that was lost, the next look finds it vanished.
             Judgement::Gone => self.tracker.postpone(id, now.after(RETRY), None, now),
             Judgement::Vanished => {
-                self.tracker.forget(id, now);
+                if let Some(ended) = self.tracker.forget(id, now) {
+                    self.reads.forget(ended.stay.key);
+                    self.resolve(&ended);
+                }
             }
         }
     }
@@ -259,6 +328,10 @@ impl Engine {
     /// Tells of a stay that is stuck, if anybody wants to hear of it.
     fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
         if !self.config.filter.admits_finding(&stay, &evidence, &finding) {
+            return;
+        }
+        let told = self.firing.get(&stay.id);
+        if told.is_some_and(|told| !told.finding.differs(&finding)) {
             return;
         }
         self.fire(Alert {
@@ -275,9 +348,11 @@ impl Engine {
     }
 
     fn fire(&mut self, alert: Alert) {
-        self.alerts += 1;
         self.groups.add(&alert);
-        self.firing.insert(alert.stay.id, alert.clone());
+        match self.firing.insert(alert.stay.id, alert.clone()) {
+            Some(before) => self.groups.withdraw(&before, &alert),
+            None => self.alerts += 1,
+        }
         self.outputs.push_back(Output::Alert(Box::new(alert)));
     }
 
@@ -303,7 +378,8 @@ impl Engine {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
         let repair = self.repair.is_due(self.tracker.counts().gaps);
         let repair = repair.then_some(self.repair.not_before);
-        [stays, self.groups.next_deadline(), self.orphans.next_deadline(), repair]
+        let leaving = self.leaving.values().map(|ended| ended.at.after(LEAVING)).min();
+        [stays, self.groups.next_deadline(), self.orphans.next_deadline(), repair, leaving]
             .into_iter()
             .flatten()
             .min()

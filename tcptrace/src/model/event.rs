@@ -1,6 +1,6 @@
 //! What happens to sockets, decoded.
 
-use super::socket::{Endpoints, NetNs, SocketKey, TcpState};
+use super::socket::{Endpoints, Identity, NetNs, SocketKey, TcpState};
 use super::time::Instant;
 
 /// One TCP state change.
@@ -76,6 +76,46 @@ impl OnCpu {
     }
 }
 
+/// What a program did with a socket whose peer is done, or whose TCP is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// When, by the kernel's clock.
+    pub at: Instant,
+    /// The socket's cookie, if the probe tells.
+    pub cookie: Option<u64>,
+    /// The address of its `struct sock`.
+    pub skaddr: u64,
+    /// What it was.
+    pub kind: DeedKind,
+    /// The process was exiting.
+    pub exiting: bool,
+    /// The thread that did it.
+    pub by: OnCpu,
+    /// When its process began, in clock ticks since boot, if the probe tells.
+    pub start_ticks: Option<u64>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeedKind {
+    /// A receive returned the end of file.
+    EofRead,
+    /// One with `MSG_PEEK` did, which leaves it there.
+    EofPeeked,
+    /// The kernel let go of a socket whose TCP was over.
+    Released,
+}
+
+impl Deed {
+    /// The socket's key where sockets are known by `identity`.
+    pub fn key(&self, identity: Identity) -> SocketKey {
+        match identity {
+            Identity::Cookie => SocketKey::new(self.cookie.unwrap_or(0), self.skaddr),
+            Identity::Address => SocketKey::new(0, self.skaddr),
+        }
+    }
+}
+
 /// Events that did not arrive, by the place where they were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
@@ -84,10 +124,12 @@ pub struct Lost {
     /// The program was skipped because it interrupted itself (`recursion_misses`). `None`: this
     /// kernel does not count that.
     pub recursion: Option<u64>,
+    /// Deeds for which their own ring had no room. They make a verdict weaker, never wrong.
+    pub deeds: u64,
 }
 
 impl Lost {
-    /// All that is known to be lost.
+    /// All transitions that are known to be lost.
     pub fn known(self) -> u64 {
         self.ring + self.recursion.unwrap_or(0)
     }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::event::Progress;
 use super::process::Holder;
+use super::reads::EofRead;
 use super::snapshot::Observed;
 use super::socket::{NetNs, TcpState};
 use super::stay::Stay;
@@ -37,6 +38,12 @@ pub struct Evidence {
     pub last_ack: Option<Duration>,
     /// The timer that runs on it.
     pub timer: Timer,
+    /// Who has read the end of file, the first first.
+    pub eof_reads: Vec<EofRead>,
+    /// What keeps it open where no process holds it.
+    pub held_by: Option<HeldBy>,
+    /// What the threads of the process that holds it are doing.
+    pub threads: Option<ThreadState>,
     /// Holders of the listener whose accept queue it waits in.
     pub listener_holders: Vec<Holder>,
     /// Holders of the other end, when that is on this host. `None`: not looked for.
@@ -58,6 +65,56 @@ impl Evidence {
             timer: left.map_or(Timer::Unknown, Timer::TimeWait),
             sources: Sources { sock_diag: true, sock_diag_asked: true, ..Sources::default() },
             ..Self::default()
+        }
+    }
+}
+
+/// What keeps a socket open that no process holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// A descriptor that was sent over a unix socket and not received.
+    UnixSocket,
+    /// A file registered with io_uring.
+    IoUring,
+    /// A system call that was under way when the descriptor was closed.
+    BlockedCall,
+    /// None of these was found.
+    Unknown,
+}
+
+impl HeldBy {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnixSocket => "unix_socket",
+            Self::IoUring => "io_uring",
+            Self::BlockedCall => "blocked_call",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a process's threads are doing, as `/proc` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadState {
+    /// All are stopped, by a signal or a debugger.
+    Stopped,
+    /// At least one is running or wants to.
+    Running,
+    /// All sleep, waiting for descriptors to become ready (poll, epoll, select).
+    InPoll,
+    /// All sleep, and none of them in a call that waits for descriptors.
+    Asleep,
+}
+
+impl ThreadState {
+    /// The words in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Running => "running",
+            Self::InPoll => "blocked in poll",
+            Self::Asleep => "asleep, not in poll",
         }
     }
 }
@@ -87,6 +144,8 @@ pub struct Sources {
     pub proc: bool,
     /// sock_diag in the socket's network namespace.
     pub sock_diag: bool,
+    /// Reads of the end of file are seen as they happen, since before the stay began.
+    pub eof: bool,
     /// sock_diag could be asked in its namespace, whether or not it showed the socket.
     pub sock_diag_asked: bool,
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::alert::Alert;
-use super::socket::{HalfClosed, NetNs};
+use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::verdict::{Blame, Confidence, Finding, Verdict};
@@ -100,7 +100,7 @@ pub struct GroupNotice {
     /// How sure that is.
     pub confidence: Confidence,
     /// The state they are in.
-    pub state: HalfClosed,
+    pub state: StayState,
     /// The process blamed for all of them.
     pub blame: Option<Blame>,
     /// How many there are now; in the first message, how many there have been.
@@ -119,6 +119,8 @@ pub struct GroupNotice {
     pub peers: Vec<(Peer, usize)>,
     /// What ended those that have, most first.
     pub ended: Vec<(EndedBy, usize)>,
+    /// How many have become members of another group: more is known of them now.
+    pub withdrawn: usize,
 }
 
 /// Other ends of a group, by address, and by port where all have the same.
@@ -135,13 +137,14 @@ struct Group {
     id: Rc<str>,
     verdict: Verdict,
     confidence: Confidence,
-    state: HalfClosed,
+    state: StayState,
     blame: Option<Blame>,
     members: BTreeMap<StayId, Alert>,
     peak: usize,
     formed: Instant,
     oldest_ever: Instant,
     ended: BTreeMap<&'static str, (EndedBy, usize)>,
+    withdrawn: usize,
     history: VecDeque<(Instant, usize)>,
     told: Option<Told>,
 }
@@ -178,6 +181,7 @@ impl Groups {
                 formed: alert.at,
                 oldest_ever: alert.stay.since,
                 ended: BTreeMap::new(),
+                withdrawn: 0,
                 history: VecDeque::new(),
                 told: None,
             });
@@ -195,6 +199,20 @@ impl Groups {
             let by = alert.ended_by.unwrap_or(EndedBy::Unknown);
             group.ended.entry(by.name()).or_insert((by, 0)).1 += 1;
             group.remember(alert.at);
+        }
+    }
+
+    /// Takes out one that is told of otherwise now, by `instead`.
+    pub fn withdraw(&mut self, alert: &Alert, instead: &Alert) {
+        let (before, now) = (GroupKey::of(&alert.stay, &alert.finding), &instead.finding);
+        if before == GroupKey::of(&instead.stay, now) {
+            return;
+        }
+        if let Some(group) = self.groups.get_mut(&before)
+            && group.members.remove(&alert.stay.id).is_some()
+        {
+            group.withdrawn += 1;
+            group.remember(instead.at);
         }
     }
 
@@ -300,6 +318,7 @@ impl Group {
             examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
             ended,
+            withdrawn: self.withdrawn,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::snapshot::Observed;
-use super::socket::{Endpoints, HalfClosed, NetNs};
+use super::socket::{Endpoints, NetNs, StayState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
 use super::time::Instant;
 
@@ -197,7 +197,7 @@ fn first_seen(socket: &Observed, since: Instant) -> Stay {
         cookie: socket.key.cookie(),
         netns: Some(socket.netns),
         endpoints: socket.endpoints,
-        state: HalfClosed::FinWait2,
+        state: StayState::FinWait2,
         orphan: true,
         since,
         since_earliest: Instant::default(),
@@ -228,7 +228,7 @@ mod tests {
                 local: "127.0.0.1:4000".parse().unwrap(),
                 remote: "127.0.0.1:80".parse().unwrap(),
             },
-            state: HalfClosed::FinWait2,
+            state: StayState::FinWait2,
             orphan: true,
             minisocket: Some(Duration::from_secs(left)),
             age_min: Duration::from_secs(age),

@@ -4,6 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+/// `USER_HZ`, the unit of times in `/proc`: fixed at 100 on every architecture we build for.
+pub const TICKS_PER_SECOND: u64 = 100;
+
+/// Clock ticks since boot, from the kernel's nanoseconds.
+pub const fn ticks(boottime_ns: u64) -> u64 {
+    boottime_ns / (1_000_000_000 / TICKS_PER_SECOND)
+}
+
 /// A process, as it was when it was looked at. Pids are reused, so [`Process::start`] belongs to
 /// its identity. Strings are what the process says of itself: hostile, and here made valid UTF-8
 /// by replacement but not escaped.

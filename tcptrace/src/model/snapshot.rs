@@ -6,22 +6,24 @@ use std::collections::HashSet;
 use rustc_hash::FxHashSet;
 
 use super::event::Progress;
-use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey};
+use super::socket::{Endpoints, NetNs, SocketKey, StayState};
 
-/// All half-closed sockets, and which of the rest there are.
+/// All sockets in a state that they are not meant to stay in, and which of the rest there are.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// The half-closed ones.
+    /// The former.
     pub half_closed: Vec<Observed>,
     /// Every other socket with a connection. `None`: not asked for.
     pub others: Option<FxHashSet<SocketKey>>,
     /// Namespaces whose sockets are all here.
     pub asked: HashSet<NetNs>,
+    /// Whether all descriptors were looked at, which alone shows sockets whose TCP is over.
+    pub iterated: bool,
     /// How many namespaces could not be entered.
     pub closed: usize,
 }
 
-/// A half-closed socket as a snapshot shows it.
+/// A socket as a snapshot shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed {
     /// The socket.
@@ -33,7 +35,7 @@ pub struct Observed {
     /// Both ends.
     pub endpoints: Endpoints,
     /// The state it is in.
-    pub state: HalfClosed,
+    pub state: StayState,
     /// FIN_WAIT2 without a program's socket.
     pub orphan: bool,
     /// Only a timed stand-in is left of it, which makes no transitions. The time it has left.

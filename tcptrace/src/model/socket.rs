@@ -82,21 +82,24 @@ impl fmt::Display for TcpState {
     }
 }
 
-/// A state in which one side has said that it is done and the other has not.
+/// A state that a socket is not meant to stay in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HalfClosed {
+pub enum StayState {
     /// The peer has closed, we have not.
     CloseWait,
     /// We have closed or shut down, the peer has not.
     FinWait2,
+    /// TCP is over, a program still has the descriptor.
+    Closed,
 }
 
-impl HalfClosed {
-    /// Both, in the order of [`Self::index`].
-    pub const ALL: [Self; 2] = [Self::CloseWait, Self::FinWait2];
+impl StayState {
+    /// How many there are.
+    pub const COUNT: usize = 3;
 
-    /// The half-closed state that `state` is, if it is one.
-    pub const fn from_state(state: TcpState) -> Option<Self> {
+    /// The half-closed state that `state` is, if it is one. CLOSE is not: most sockets in it have
+    /// never been connected, or are gone.
+    pub const fn half_closed(state: TcpState) -> Option<Self> {
         match state {
             TcpState::CloseWait => Some(Self::CloseWait),
             TcpState::FinWait2 => Some(Self::FinWait2),
@@ -109,6 +112,7 @@ impl HalfClosed {
         match self {
             Self::CloseWait => TcpState::CloseWait,
             Self::FinWait2 => TcpState::FinWait2,
+            Self::Closed => TcpState::Close,
         }
     }
 
@@ -118,7 +122,7 @@ impl HalfClosed {
     }
 }
 
-impl fmt::Display for HalfClosed {
+impl fmt::Display for StayState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.state().fmt(f)
     }

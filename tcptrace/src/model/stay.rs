@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::event::{Circumstances, Progress, Transition};
-use super::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use super::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use super::time::Instant;
 
 /// Names a stay that is going on. A slot is used again, a serial number is not.
@@ -13,7 +13,7 @@ pub struct StayId {
     pub(super) serial: u64,
 }
 
-/// A socket in a half-closed state.
+/// A socket in a state that it is not meant to stay in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stay {
     /// Its name among the stays of this run.
@@ -27,7 +27,7 @@ pub struct Stay {
     /// Both ends.
     pub endpoints: Endpoints,
     /// Which state.
-    pub state: HalfClosed,
+    pub state: StayState,
     /// The program closed it and the kernel waits for the peer: FIN_WAIT2 only.
     pub orphan: bool,
     /// When it entered the state, or the latest moment at which it can have.
@@ -73,8 +73,10 @@ pub struct Ended {
 /// What ended a stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndedBy {
-    /// The program closed it, or the kernel's half of a graceful end began.
+    /// The program closed it.
     Closed,
+    /// The program shut it down in both directions and keeps the descriptor.
+    Shutdown,
     /// The program closed it with data unread or SO_LINGER 0: the peer got a reset.
     ClosedWithReset,
     /// The peer sent its FIN.
@@ -100,6 +102,7 @@ impl EndedBy {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Shutdown => "shutdown",
             Self::ClosedWithReset => "closed_with_reset",
             Self::PeerClosed => "peer_closed",
             Self::ResetByPeer => "reset_by_peer",
@@ -123,7 +126,7 @@ const SHUTDOWN_BOTH: u8 = 3;
 /// Whether the end that `event` makes of `stay` sent a reset or a FIN.
 pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> {
     let ours = matches!(by, EndedBy::Closed | EndedBy::ClosedWithReset | EndedBy::ProcessExit);
-    (ours && stay.state == HalfClosed::CloseWait).then_some(event.new == TcpState::Close)
+    (ours && stay.state == StayState::CloseWait).then_some(event.new == TcpState::Close)
 }
 
 /// Reads from the event that ended it what ended `stay`.
@@ -144,16 +147,16 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         _ => {}
     }
     match (stay.state, event.new) {
-        (HalfClosed::CloseWait, TcpState::LastAck) if exiting => EndedBy::ProcessExit,
-        (HalfClosed::CloseWait, TcpState::LastAck) => EndedBy::Closed,
-        (HalfClosed::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
+        (StayState::CloseWait, TcpState::LastAck) if exiting => EndedBy::ProcessExit,
+        (StayState::CloseWait, TcpState::LastAck) => EndedBy::Closed,
+        (StayState::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
             if exiting {
                 EndedBy::ProcessExit
             } else {
                 EndedBy::ClosedWithReset
             }
         }
-        (HalfClosed::CloseWait, TcpState::Close) if err == 0 && !has_socket => {
+        (StayState::CloseWait, TcpState::Close) if err == 0 && !has_socket => {
             if exiting {
                 EndedBy::ProcessExit
             } else {
@@ -161,11 +164,11 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
             }
         }
         // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
-        (HalfClosed::FinWait2, TcpState::FinWait2) if exiting => EndedBy::ProcessExit,
-        (HalfClosed::FinWait2, TcpState::FinWait2) => EndedBy::Closed,
+        (StayState::FinWait2, TcpState::FinWait2) if exiting => EndedBy::ProcessExit,
+        (StayState::FinWait2, TcpState::FinWait2) => EndedBy::Closed,
         // Whether the peer's FIN or the timer ended an orphan does not show in the event.
-        (HalfClosed::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
-        (HalfClosed::FinWait2, TcpState::Close) if err == 0 => EndedBy::PeerClosed,
+        (StayState::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
+        (StayState::FinWait2, TcpState::Close) if err == 0 => EndedBy::PeerClosed,
         _ => EndedBy::Unknown,
     }
 }

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
 use super::snapshot::{Observed, Snapshot};
-use super::socket::{HalfClosed, Identity, NetNs, SocketKey, TcpState};
+use super::socket::{Identity, NetNs, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId, ended_by, reset_sent};
 use super::time::Instant;
 
@@ -22,17 +22,21 @@ pub struct Thresholds {
     pub close_wait: Duration,
     /// For FIN_WAIT2.
     pub fin_wait2: Duration,
+    /// For a descriptor whose TCP is over. `None`: those are not followed.
+    pub closed: Option<Duration>,
 }
 
 impl Thresholds {
     /// With these nothing falls due.
-    pub const NEVER: Self = Self { close_wait: Duration::MAX, fin_wait2: Duration::MAX };
+    pub const NEVER: Self =
+        Self { close_wait: Duration::MAX, fin_wait2: Duration::MAX, closed: None };
 
     /// The one of `state`.
-    pub const fn of(&self, state: HalfClosed) -> Duration {
+    pub fn of(&self, state: StayState) -> Duration {
         match state {
-            HalfClosed::CloseWait => self.close_wait,
-            HalfClosed::FinWait2 => self.fin_wait2,
+            StayState::CloseWait => self.close_wait,
+            StayState::FinWait2 => self.fin_wait2,
+            StayState::Closed => self.closed.unwrap_or(Duration::MAX),
         }
     }
 }
@@ -55,8 +59,8 @@ pub struct Counts {
     pub gaps: u64,
     /// Sockets not taken into the full table.
     pub overflow: u64,
-    /// Stays begun, by [`HalfClosed::index`].
-    pub stays: [u64; 2],
+    /// Stays begun, by [`StayState::index`].
+    pub stays: [u64; StayState::COUNT],
     /// Sockets found by a look to be elsewhere than we knew: an event of theirs was lost.
     pub repaired: u64,
 }
@@ -78,7 +82,7 @@ const NO_STAY: u32 = u32::MAX;
 pub struct Tracker {
     live: FxHashMap<SocketKey, Live>,
     stays: Slab<Stay>,
-    deadlines: Deadlines<2>,
+    deadlines: Deadlines<{ StayState::COUNT }>,
     thresholds: Thresholds,
     capacity: usize,
     next_serial: u64,
@@ -157,10 +161,14 @@ impl Tracker {
     }
 
     fn enter(&mut self, event: &Transition, before: Option<Live>, ended: Option<&Ended>) {
-        if event.new == TcpState::Close {
-            self.live.remove(&event.key);
-            return;
-        }
+        let state = match event.new {
+            TcpState::Close if self.outlives(event) => Some(StayState::Closed),
+            TcpState::Close => {
+                self.live.remove(&event.key);
+                return;
+            }
+            new => StayState::half_closed(new),
+        };
         if before.is_none() && self.live.len() >= self.capacity {
             self.counts.overflow += 1;
             return;
@@ -169,7 +177,7 @@ impl Tracker {
         let goes_on = before.filter(|before| before.state == event.new);
         let since = goes_on.map_or(event.at, |before| before.since);
         let seen = goes_on.is_none_or(|before| before.seen);
-        let slot = match HalfClosed::from_state(event.new) {
+        let slot = match state {
             None => NO_STAY,
             Some(state) => {
                 let continued = ended.map(|ended| ended.stay).filter(|_| goes_on.is_some());
@@ -180,7 +188,7 @@ impl Tracker {
                     netns: event.netns.or(continued.and_then(|stay| stay.netns)),
                     endpoints: event.endpoints,
                     state,
-                    orphan: state == HalfClosed::FinWait2
+                    orphan: state == StayState::FinWait2
                         && (event.old == event.new
                             || event.circumstances.is_some_and(|at_entry| at_entry.dead)),
                     since,
@@ -193,6 +201,34 @@ impl Tracker {
             }
         };
         self.live.insert(event.key, Live { since, slot, state: event.new, seen });
+    }
+
+    /// Whether a program keeps the descriptor of a connection that is over.
+    fn outlives(&self, event: &Transition) -> bool {
+        let connected = !matches!(
+            event.old,
+            TcpState::SynSent | TcpState::SynRecv | TcpState::NewSynRecv | TcpState::Listen
+        );
+        // A socket that was only created goes from CLOSE to CLOSE when it is closed.
+        let known = event.old != TcpState::Close || self.live.contains_key(&event.key);
+        let held = event.circumstances.is_some_and(|at_end| at_end.has_file && !at_end.dead);
+        self.thresholds.closed.is_some() && connected && known && held
+    }
+
+    /// The kernel let go of a socket whose TCP was over.
+    pub fn released(&mut self, key: SocketKey, at: Instant, exiting: bool) -> Option<Ended> {
+        let slot = self.live.get(&key).filter(|live| live.state == TcpState::Close)?.slot;
+        let stay = *self.stays.get(slot as usize)?;
+        self.deadlines.clear(slot);
+        self.stays.remove(slot as usize);
+        self.live.remove(&key);
+        let by = if exiting { EndedBy::ProcessExit } else { EndedBy::Closed };
+        Some(Ended { stay, at, by, reset_sent: None })
+    }
+
+    /// Whether the socket is in CLOSE_WAIT, as far as is known.
+    pub fn in_close_wait(&self, key: SocketKey) -> bool {
+        self.live.get(&key).is_some_and(|live| live.state == TcpState::CloseWait)
     }
 
     fn begin(&mut self, mut stay: Stay) -> u32 {
@@ -230,6 +266,7 @@ impl Tracker {
             full.iter().map(|&(key, socket)| (key, socket.state)).collect();
         let is_over = |stay: &Stay| {
             let asked = match stay.netns {
+                _ if stay.state == StayState::Closed => snapshot.iterated,
                 Some(netns) => snapshot.asked.contains(&netns),
                 None => snapshot.closed == 0,
             };

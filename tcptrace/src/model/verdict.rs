@@ -1,11 +1,13 @@
 //! Why a socket is stuck, from what was found out about it. A pure function of its arguments.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Timer};
 use super::process::{Holder, Process, eldest};
-use super::socket::{HalfClosed, TcpState};
+use super::reads::EofRead;
+use super::socket::{StayState, TcpState};
 use super::stay::Stay;
 use super::time::Instant;
 
@@ -42,8 +44,7 @@ pub enum Verdict {
     ClosedNotReleased,
 }
 
-/// All verdicts, for filters and help. `shared_fd`, `eof_read` and `closed_not_released` need
-/// evidence that this version does not gather: [`classify`] does not come to them yet.
+/// All verdicts, for filters and help.
 pub const VERDICTS: [Verdict; 14] = [
     Verdict::Kernel,
     Verdict::NotAccepted,
@@ -145,7 +146,7 @@ pub struct Blame {
     /// Who.
     pub process: Arc<Process>,
     /// Why that one.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
     /// Other processes that it might as well be.
     pub candidates: Vec<u32>,
 }
@@ -159,6 +160,17 @@ pub struct Finding {
     pub confidence: Confidence,
     /// Whom to talk to; `None` when nobody is to blame or holders cannot be seen.
     pub blame: Option<Blame>,
+}
+
+impl Finding {
+    /// Whether `other` would tell a person something else.
+    pub fn differs(&self, other: &Self) -> bool {
+        let blamed = |finding: &Self| {
+            finding.blame.as_ref().map(|blame| (blame.process.pid, blame.process.start_ticks))
+        };
+        (self.verdict, self.confidence, blamed(self))
+            != (other.verdict, other.confidence, blamed(other))
+    }
 }
 
 /// What came of a look at a suspect.
@@ -211,7 +223,7 @@ fn classify(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Verdict {
         return Verdict::Kernel;
     }
     match stay.state {
-        HalfClosed::CloseWait => {
+        StayState::CloseWait => {
             let unaccepted = match evidence.inode {
                 Some(inode) => inode == 0,
                 // Its namespace cannot be asked: what the kernel said when the FIN came, unless
@@ -231,11 +243,16 @@ fn classify(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Verdict {
                 match evidence.recv_queue {
                     Some(2..) => Verdict::DataUnread,
                     Some(1) => Verdict::EofUnread,
+                    // A read of length 0 returns 0 as well, with data waiting: only a FIN that is
+                    // gone was read.
+                    Some(0) if gone_reader(evidence).is_some() => Verdict::SharedFd,
+                    Some(0) if holding_reader(evidence).is_some() => Verdict::EofRead,
                     Some(0) | None => Verdict::Drained,
                 }
             }
         }
-        HalfClosed::FinWait2 => {
+        StayState::Closed => Verdict::ClosedNotReleased,
+        StayState::FinWait2 => {
             if stay.orphan || evidence.inode == Some(0) {
                 Verdict::Orphan
             } else if moves(stay, evidence, in_use) {
@@ -247,14 +264,28 @@ fn classify(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Verdict {
     }
 }
 
+/// Who has read the end of file and does not hold the socket, while others do.
+fn gone_reader(evidence: &Evidence) -> Option<&EofRead> {
+    let holders = evidence.holders.as_deref().filter(|holders| !holders.is_empty())?;
+    let holds = |read: &EofRead| holders.iter().any(|holder| read.is_by(&holder.process));
+    evidence.eof_reads.iter().find(|read| !read.peeked && !holds(read))
+}
+
+/// The holder that has read the end of file first.
+fn holding_reader(evidence: &Evidence) -> Option<usize> {
+    let holders = evidence.holders.as_deref()?;
+    let mut reads = evidence.eof_reads.iter().filter(|read| !read.peeked);
+    reads.find_map(|read| holders.iter().position(|holder| read.is_by(&holder.process)))
+}
+
 /// Whether bytes moved in the direction that is still open: since we last looked, or, where that
 /// was less than `in_use` ago, since then by the kernel's own account. That account counts
 /// retransmissions as sending, so sequence numbers decide as soon as there are two looks.
 fn moves(stay: &Stay, evidence: &Evidence, in_use: Duration) -> bool {
     if let (Some(before), Some(now)) = (stay.progress, evidence.progress) {
         let moved = match stay.state {
-            HalfClosed::CloseWait => (before.snd_nxt, before.snd_una) != (now.snd_nxt, now.snd_una),
-            HalfClosed::FinWait2 => before.rcv_nxt != now.rcv_nxt,
+            StayState::CloseWait => (before.snd_nxt, before.snd_una) != (now.snd_nxt, now.snd_una),
+            StayState::FinWait2 | StayState::Closed => before.rcv_nxt != now.rcv_nxt,
         };
         if moved || evidence.looked_at.since(stay.progress_at) >= in_use {
             return moved;
@@ -263,17 +294,17 @@ fn moves(stay: &Stay, evidence: &Evidence, in_use: Duration) -> bool {
     last_byte(stay.state, evidence).is_some_and(|ago| ago < in_use)
 }
 
-fn last_byte(state: HalfClosed, evidence: &Evidence) -> Option<Duration> {
+fn last_byte(state: StayState, evidence: &Evidence) -> Option<Duration> {
     match state {
-        HalfClosed::CloseWait => evidence.last_send,
-        HalfClosed::FinWait2 => evidence.last_recv,
+        StayState::CloseWait => evidence.last_send,
+        StayState::FinWait2 | StayState::Closed => evidence.last_recv,
     }
 }
 
 /// When the last byte moved, no earlier than it can have: the kernel does not say when it was
 /// acknowledged, so an acknowledgement since our last look counts as now.
 fn last_moved(stay: &Stay, evidence: &Evidence) -> Instant {
-    let acknowledged = stay.state == HalfClosed::CloseWait
+    let acknowledged = stay.state == StayState::CloseWait
         && match (stay.progress, evidence.progress) {
             (Some(before), Some(now)) => before.snd_una != now.snd_una,
             _ => true,
@@ -314,18 +345,35 @@ fn blame(verdict: Verdict, evidence: &Evidence) -> Option<Blame> {
             name(peer, "it does not close its end, though the other end is done sending and waits")
                 .or_else(|| name(holders, "it is done sending and waits; the peer has not closed"))
         }
+        Verdict::SharedFd => {
+            let reader = gone_reader(evidence)?.by;
+            let comm = String::from_utf8_lossy(reader.comm());
+            let why = format!(
+                "it keeps a copy of the descriptor; {comm}[{}], which read the end of file, does not",
+                reader.pid
+            );
+            name(holders, why)
+        }
+        Verdict::EofRead => {
+            let reader = holding_reader(evidence)?;
+            Some(name_one(holders, reader, "it read the end of file and holds the socket".into()))
+        }
+        Verdict::ClosedNotReleased => name(holders, "it holds the descriptor"),
         _ => name(holders, "it holds the socket"),
     }
 }
 
-fn name(holders: &[Holder], why: &'static str) -> Option<Blame> {
-    let chosen = eldest(holders)?;
+fn name(holders: &[Holder], why: impl Into<Cow<'static, str>>) -> Option<Blame> {
+    eldest(holders).map(|chosen| name_one(holders, chosen, why.into()))
+}
+
+fn name_one(holders: &[Holder], chosen: usize, why: Cow<'static, str>) -> Blame {
     let candidates = holders.iter().enumerate().filter(|&(i, _)| i != chosen);
-    Some(Blame {
+    Blame {
         process: Arc::clone(&holders[chosen].process),
         why,
         candidates: candidates.map(|(_, holder)| holder.process.pid).collect(),
-    })
+    }
 }
 
 /// How a half-closed socket will end without anybody's help.
@@ -356,10 +404,12 @@ pub fn ends_by_itself(evidence: &Evidence) -> EndsByItself {
     }
 }
 
-/// The states whose sockets a holder pass must show: the half-closed ones and those of the ends
-/// that are looked for on their behalf.
-pub const HOLDER_STATES: u32 =
-    TcpState::CloseWait.bit() | TcpState::FinWait2.bit() | TcpState::Listen.bit();
+/// The states whose sockets a holder pass must show: those of stays, and those of the ends that are
+/// looked for on their behalf.
+pub const HOLDER_STATES: u32 = TcpState::CloseWait.bit()
+    | TcpState::FinWait2.bit()
+    | TcpState::Close.bit()
+    | TcpState::Listen.bit();
 
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,10 @@ use lines::{
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
 use crate::model::event::Transition;
-use crate::model::evidence::{Evidence, Timer};
+use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
 use crate::model::process::{Holder, Process};
-use crate::model::socket::HalfClosed;
+use crate::model::socket::StayState;
 use crate::model::stay::{EndedBy, Stay};
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -51,7 +51,7 @@ fn line(out: &mut impl Write, context: Context<'_>, at: Instant, body: Body<'_>)
 /// Those of `out`.
 pub fn alert(out: &mut impl Write, context: Context<'_>, alert: &Alert) -> io::Result<()> {
     let Alert { id, group, stay, evidence, finding, at, .. } = alert;
-    let mut socket = socket_line((id, group), stay, evidence, finding, *at);
+    let mut socket = socket_line((id, group), stay, evidence, finding, (*at, context.anchor));
     if alert.ended_by.is_some() {
         socket.ends_by_itself = None;
     }
@@ -78,7 +78,7 @@ pub fn socket(
     finding: &Finding,
     now: Instant,
 ) -> io::Result<()> {
-    let body = socket_line((id, group), stay, evidence, finding, now);
+    let body = socket_line((id, group), stay, evidence, finding, (now, context.anchor));
     line(out, context, now, Body::Socket(body))
 }
 
@@ -154,11 +154,13 @@ pub fn summary(
             ring: summary.lost.ring,
             recursion: summary.lost.recursion,
             gaps: counts.gaps,
+            deeds: summary.lost.deeds,
         },
         repaired: counts.repaired,
         stays: StaysLine {
-            close_wait: counts.stays[HalfClosed::CloseWait.index()],
-            fin_wait2: counts.stays[HalfClosed::FinWait2.index()],
+            close_wait: counts.stays[StayState::CloseWait.index()],
+            fin_wait2: counts.stays[StayState::FinWait2.index()],
+            close: counts.stays[StayState::Closed.index()],
         },
         alerts: summary.alerts,
         groups: summary.groups,
@@ -195,7 +197,7 @@ fn socket_line<'a>(
     stay: &Stay,
     evidence: &'a Evidence,
     finding: &'a Finding,
-    now: Instant,
+    (now, anchor): (Instant, Anchor),
 ) -> SocketLine<'a> {
     // An age without a bound is one that begins with the clock.
     let bounded = stay.since_earliest != Instant::default();
@@ -223,30 +225,33 @@ fn socket_line<'a>(
             EndsByItself::By { by, within } => Some(EndsLine { by, in_ms: within.map(millis) }),
             EndsByItself::Never | EndsByItself::Unknown => None,
         },
-        evidence: evidence_line(evidence),
+        evidence: evidence_line(evidence, anchor),
         remedy: finding.verdict.remedy(),
     }
 }
 
-fn evidence_line(evidence: &Evidence) -> EvidenceLine {
+fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
     let sources = [
         ("iterator", evidence.sources.iterator),
         ("proc", evidence.sources.proc),
         ("sock_diag", evidence.sources.sock_diag),
+        ("sock_recv_length", evidence.sources.eof),
     ];
+    let first = |peeked| evidence.eof_reads.iter().find(|read| read.peeked == peeked);
+    let (read, peeked) = (first(false), first(true));
     EvidenceLine {
         recv_queue: evidence.recv_queue,
         send_queue: evidence.send_queue,
-        eof_read_by: None,
-        eof_read_at: None,
-        eof_peeked_by: None,
-        held_by: None,
+        eof_read_by: read.map(|read| read.by.pid),
+        eof_read_at: read.map(|read| Wall(anchor.wall_at(read.at))),
+        eof_peeked_by: peeked.map(|read| read.by.pid),
+        held_by: evidence.held_by.map(HeldBy::name),
         keepalive: match evidence.timer {
             Timer::Unknown => None,
             timer => Some(matches!(timer, Timer::Keepalive(_))),
         },
         last_send_ms: evidence.last_send.map(millis),
-        thread_state: None,
+        thread_state: evidence.threads.map(ThreadState::name),
         stack: None,
         stack_complete: None,
         reset_sent: None,
@@ -277,7 +282,7 @@ fn blame_line(blame: &Blame) -> BlameLine<'_> {
     BlameLine {
         pid: blame.process.pid,
         comm: &blame.process.comm,
-        why: blame.why,
+        why: &blame.why,
         candidates: &blame.candidates,
     }
 }

@@ -11,7 +11,7 @@ use crate::model::evidence::{Evidence, Sources, Timer};
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
 use crate::model::process::{Holder, Process};
-use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
 use crate::model::verdict::{Confidence, Verdict, find};
@@ -45,7 +45,7 @@ pub fn alert() -> Alert {
             local: "10.0.3.1:41000".parse().unwrap(),
             remote: "10.0.3.7:443".parse().unwrap(),
         },
-        state: HalfClosed::CloseWait,
+        state: StayState::CloseWait,
         orphan: false,
         since,
         since_earliest: since,
@@ -64,7 +64,12 @@ pub fn alert() -> Alert {
         last_send: Some(Duration::from_secs(200)),
         timer: Timer::Keepalive(Duration::from_secs(7)),
         peer_holders: Some(vec![]),
-        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+        sources: Sources {
+            iterator: true,
+            sock_diag: true,
+            sock_diag_asked: true,
+            ..Sources::default()
+        },
         ..Evidence::default()
     };
     let threshold = Duration::from_secs(60);
@@ -89,7 +94,7 @@ pub fn group() -> GroupNotice {
         status: GroupStatus::Firing,
         verdict: Verdict::EofUnread,
         confidence: Confidence::Low,
-        state: HalfClosed::CloseWait,
+        state: StayState::CloseWait,
         blame: alert.finding.blame.clone(),
         members: 214,
         peak: 214,
@@ -102,5 +107,6 @@ pub fn group() -> GroupNotice {
             (Peer { ip: "10.0.3.9".parse().unwrap(), port: None }, 16),
         ],
         ended: vec![],
+        withdrawn: 0,
     }
 }

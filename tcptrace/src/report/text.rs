@@ -73,6 +73,10 @@ const LABEL: Style = AnsiColor::Cyan.on_default();
 pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
     let time = look.time(notice.at);
     let who = culprit(notice.blame.as_ref(), notice.verdict);
+    if notice.status == GroupStatus::Resolved && notice.ended.is_empty() && notice.withdrawn > 0 {
+        // They are told of in another group by now.
+        return Ok(());
+    }
     if notice.status == GroupStatus::Resolved {
         let word = look.paint(FREED, "FREED");
         let count = Count(notice.peak);
@@ -146,10 +150,10 @@ fn reason(
 ) -> io::Result<()> {
     // Which end the process has matters more than what became of the socket.
     let why = match (verdict, blame) {
-        (Verdict::PeerNotClosing, Some(blame)) => blame.why,
+        (Verdict::PeerNotClosing | Verdict::SharedFd, Some(blame)) => &*blame.why,
         _ => verdict.why(),
     };
-    detail(out, look, "why", why)?;
+    detail(out, look, "why", Escaped(why))?;
     if let Some(others @ 1..) = blame.map(|blame| blame.candidates.len()) {
         let plural = if others == 1 { "process holds" } else { "processes hold" };
         detail(out, look, "also", format_args!("{others} other {plural} the same descriptors"))?;

@@ -36,7 +36,7 @@ pub fn run() -> Vec<Check> {
     let mut read = read.ok();
     let attaches = |source| {
         let probe = read.as_mut().map(|kernel| Probe::attach(kernel, source, SMALL_RING, false));
-        probe.unwrap_or_else(|| Err(anyhow!("there are no programs to load"))).map(drop)
+        probe.unwrap_or_else(|| Err(anyhow!("there are no programs to load")))
     };
     let good = "loads, attaches, and shows a connection of our own as it is";
     let [btf, classic] = [Source::Btf, Source::Classic].map(attaches);
@@ -46,6 +46,20 @@ pub fn run() -> Vec<Check> {
         &btf,
         good.into(),
     ));
+    if let Some(deeds) = btf.as_ref().ok().and_then(Probe::deeds) {
+        checks.push(from_result(
+            "tp_btf/sock_recv_length",
+            "who has read the end of file (Linux 6.3 and later)",
+            &deeds.eof,
+            "loads and attaches".into(),
+        ));
+        checks.push(from_result(
+            "tp_btf/tcp_destroy_sock",
+            "when a descriptor whose connection is over is released",
+            &deeds.released,
+            "loads and attaches".into(),
+        ));
+    }
     checks.push(Check {
         // Nobody misses it while there is the better one.
         advice: None,

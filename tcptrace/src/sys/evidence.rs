@@ -26,8 +26,9 @@ use super::sockdiag::{self, DiagSocket};
 use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Timer};
 use crate::model::orphans::Namespaces;
+use crate::model::process::eldest;
 use crate::model::snapshot::{Observed, Snapshot};
-use crate::model::socket::{HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::socket::{NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::Instant;
 
@@ -209,7 +210,7 @@ impl Gatherer {
         for (&netns, dump) in dumps.iter().filter_map(|(netns, d)| Some((netns, d.as_ref()?))) {
             asked.insert(netns);
             for socket in dump.sockets.values() {
-                match HalfClosed::from_state(socket.state) {
+                match StayState::half_closed(socket.state) {
                     Some(state) => {
                         let socket = observe(netns, socket, state, dump.fin_timeout);
                         observed.insert(socket.key, socket);
@@ -221,7 +222,7 @@ impl Gatherer {
             }
         }
         for held in &held {
-            if let Some(state) = HalfClosed::from_state(held.state) {
+            if let Some(state) = StayState::half_closed(held.state).or_else(|| outlived(held)) {
                 let entry = observed.entry(held.key).or_insert_with(|| unaged(held, state));
                 entry.skaddr = Some(held.skaddr);
                 entry.progress = Some(held.progress);
@@ -230,6 +231,7 @@ impl Gatherer {
         Ok(Snapshot {
             half_closed: observed.into_values().collect(),
             others: others.then_some(rest),
+            iterated,
             closed: dumps.len() - asked.len(),
             asked,
         })
@@ -241,7 +243,7 @@ impl Gatherer {
         let all = dumps.iter().filter_map(|(&netns, dump)| Some((netns, dump.as_ref()?)));
         all.flat_map(|(netns, dump)| {
             let minisockets = dump.sockets.values().filter(|socket| socket.is_minisocket());
-            minisockets.map(move |s| observe(netns, s, HalfClosed::FinWait2, dump.fin_timeout))
+            minisockets.map(move |s| observe(netns, s, StayState::FinWait2, dump.fin_timeout))
         })
         .collect()
     }
@@ -314,12 +316,17 @@ impl<'a> Found<'a> {
             people.holders(fds.iter().filter(|fd| still.contains(fd)))
         });
         let held = again.by_key.get(&key).map(|&i| &again.pass.held[i]);
+        let eldest = holders.as_deref().and_then(|holders| Some(&holders[eldest(holders)?]));
+        let threads = eldest.map(|holder| people.threads(holder.process.pid));
+        let inode = held.map(|held| held.inode).or(socket.map(|socket| socket.inode));
+        let kept = inode.filter(|&inode| inode != 0 && holders.as_ref().is_some_and(Vec::is_empty));
+        let held_by = kept.map(|inode| people.keepers().of(inode));
         Evidence {
             looked_at,
             located: key.cookie().map(|cookie| (cookie, netns)),
             state: held.map(|held| held.state).or(socket.map(|socket| socket.state)),
             holders,
-            inode: held.map(|held| held.inode).or(socket.map(|socket| socket.inode)),
+            inode,
             recv_queue: held.map(|h| h.recv_queue).or(socket.map(|s| s.recv_queue)),
             send_queue: held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue)),
             progress: held.map(|held| held.progress),
@@ -327,12 +334,16 @@ impl<'a> Found<'a> {
             last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),
             last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
             timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
+            eof_reads: Vec::new(),
+            held_by,
+            threads: threads.flatten(),
             listener_holders: people.holders(listener.iter()),
             peer_holders: Some(people.holders(peer.iter())),
             sources: Sources {
                 iterator: held.is_some(),
                 proc,
                 sock_diag: socket.is_some(),
+                eof: false,
                 sock_diag_asked: asked,
             },
         }
@@ -347,13 +358,13 @@ impl<'a> Found<'a> {
 fn observe(
     netns: NetNs,
     socket: &DiagSocket,
-    state: HalfClosed,
+    state: StayState,
     fin_timeout: Option<Duration>,
 ) -> Observed {
     let bounds = socket.ages.map(|ages| {
         let last_data = match state {
-            HalfClosed::CloseWait => ages.last_recv,
-            HalfClosed::FinWait2 => ages.last_send,
+            StayState::CloseWait => ages.last_recv,
+            StayState::FinWait2 | StayState::Closed => ages.last_send,
         };
         (ages.last_ack.min(last_data), ages.last_ack.max(last_data))
     });
@@ -367,7 +378,7 @@ fn observe(
         netns,
         endpoints: socket.endpoints,
         state,
-        orphan: state == HalfClosed::FinWait2 && socket.inode == 0,
+        orphan: state == StayState::FinWait2 && socket.inode == 0,
         minisocket: match socket.timer {
             Timer::TimeWait(left) if socket.is_minisocket() => Some(left),
             _ => None,
@@ -378,8 +389,16 @@ fn observe(
     }
 }
 
-/// A held socket in a namespace that cannot be asked for its age.
-fn unaged(held: &HeldFd, state: HalfClosed) -> Observed {
+/// A socket in CLOSE that was connected once and is over (`tcp_done` shuts both directions down):
+/// most in that state were only made or bound, and one whose connect was refused has received
+/// nothing, not even a first sequence number.
+fn outlived(held: &HeldFd) -> Option<StayState> {
+    let over = held.state == TcpState::Close && held.shutdown == 3 && held.progress.rcv_nxt != 0;
+    (over && held.endpoints.remote.port() != 0).then_some(StayState::Closed)
+}
+
+/// A held socket that sock_diag does not show.
+fn unaged(held: &HeldFd, state: StayState) -> Observed {
     Observed {
         key: held.key,
         skaddr: Some(held.skaddr),

@@ -12,14 +12,13 @@ use aya::programs::Iter;
 use tcptrace_common::HolderRecord;
 
 use super::loader::{Globals, Kernel};
-use super::process::ticks;
+use super::process;
 use crate::model::decode::{self, HeldFd};
+use crate::model::process::ticks;
 use crate::model::socket::TcpState;
 use crate::model::verdict::HOLDER_STATES;
 
 const PROGRAM: &str = "holders";
-/// The smallest ring there is: the object brings one, and this load of it has no use for it.
-const NO_RING: u32 = 4096;
 
 /// Where holders are read from.
 pub enum Holders {
@@ -98,7 +97,7 @@ impl Holders {
 impl Iterator {
     fn load(kernel: &mut Kernel) -> Result<Self> {
         let globals = Globals {
-            ring_bytes: NO_RING,
+            ring_bytes: None,
             high_water: u64::MAX,
             holder_states: HOLDER_STATES,
             on_cpu: false,
@@ -151,7 +150,7 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Iter, aya::programs::ProgramError> {
 /// into as well, and so are those of a process whose leader has exited.
 fn scan_proc(wanted: &dyn Fn(u64) -> bool) -> Pass {
     let mut pass = Pass { complete: true, ..Pass::default() };
-    for process in numbered(Path::new("/proc")) {
+    for process in process::pids() {
         let dir = Path::new("/proc").join(process.to_string());
         let mut threads = numbered(&dir.join("task")).collect::<Vec<_>>();
         if threads.len() > 1 {
@@ -189,7 +188,8 @@ fn numbered(dir: &Path) -> impl std::iter::Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn socket_inode(link: &Path) -> Option<u64> {
+/// The inode that a link in `/proc/PID/fd` names, if it is a socket's.
+pub(super) fn socket_inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 

@@ -19,6 +19,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TCPTRACE_EBPF_OBJECT"))
 #[cfg(not(ebpf_object))]
 static OBJECT: &[u8] = &[];
 
+/// A page.
+const SMALLEST_RING: u32 = 4096;
+/// An LRU table wants some room for each CPU.
+const SMALLEST_TABLE: u32 = 1024;
 /// What loading fails without.
 const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
 
@@ -43,8 +47,9 @@ struct Types {
 
 /// Globals that only some programs have.
 pub struct Globals {
-    /// Size of the transitions' ring in bytes, a power of two and at least a page.
-    pub ring_bytes: u32,
+    /// Size of the transitions' ring in bytes, a power of two and at least a page. `None`: this load
+    /// has no use for the object's maps, which are made as small as may be.
+    pub ring_bytes: Option<u32>,
     /// Bytes waiting in it from which the reader is woken.
     pub high_water: u64,
     /// The states that a holder pass shows, a bit each.
@@ -111,6 +116,11 @@ impl Kernel {
         Ok(ebpf)
     }
 
+    /// The kernel's types, for programs that are loaded beside others.
+    pub fn btf(&self) -> Option<&Btf> {
+        self.types.as_ref().ok().map(|types| &types.btf)
+    }
+
     /// Why the programs that need the kernel's types cannot be loaded, if they cannot.
     pub fn types_missing(&self) -> Option<&Advice> {
         self.types.as_ref().err()
@@ -134,15 +144,22 @@ impl Types {
 
 fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets) -> Result<Ebpf> {
     let on_cpu = if globals.on_cpu { feature::ON_CPU } else { 0 };
-    EbpfLoader::new()
+    let (offsets, features) = (PodOffsets(*offsets), features | on_cpu);
+    let mut loader = EbpfLoader::new();
+    loader
         .btf(btf)
-        .override_global("OFFSETS", &PodOffsets(*offsets), true)
-        .override_global("FEATURES", &(features | on_cpu), true)
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("FEATURES", &features, true)
         .override_global("HIGH_WATER", &globals.high_water, true)
         .override_global("HOLDER_STATES", &globals.holder_states, true)
-        .map_max_entries("TRANSITIONS", globals.ring_bytes)
-        .load(OBJECT)
-        .map_err(|error| explain(error.into()))
+        .map_max_entries("TRANSITIONS", globals.ring_bytes.unwrap_or(SMALLEST_RING));
+    if globals.ring_bytes.is_none() {
+        loader
+            .map_max_entries("DEEDS", SMALLEST_RING)
+            .map_max_entries("EOF_TOLD", SMALLEST_TABLE)
+            .map_max_entries("OUTLIVING", SMALLEST_TABLE);
+    }
+    loader.load(OBJECT).map_err(|error| explain(error.into()))
 }
 
 fn is_refusal(error: &ProgramError) -> bool {

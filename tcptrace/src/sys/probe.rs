@@ -4,6 +4,7 @@
 //! Records are in the ring before the system call that caused them returns.
 
 mod classic;
+mod deeds;
 
 use std::mem;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -18,10 +19,12 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub use deeds::Deeds;
+
 use super::loader::{Globals, Kernel};
 use super::{host, netns};
 use crate::model::decode::{self, DecodeError};
-use crate::model::event::{Lost, Transition};
+use crate::model::event::{Deed, Lost, Transition};
 use crate::model::socket::{Identity, TcpState};
 
 /// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
@@ -57,6 +60,7 @@ pub struct Probe {
     ebpf: Ebpf,
     source: Source,
     identity: Identity,
+    deeds: Option<Deeds>,
     ring: AsyncFd<RingBuf<MapData>>,
     lost: PerCpuArray<MapData, u64>,
     rescued: PerCpuArray<MapData, u64>,
@@ -77,8 +81,9 @@ impl Probe {
         ring_bytes: u32,
         on_cpu: bool,
     ) -> Result<Self> {
-        let globals =
-            Globals { ring_bytes, high_water: u64::from(ring_bytes) / 4, holder_states: 0, on_cpu };
+        let high_water = u64::from(ring_bytes) / 4;
+        let ring_bytes = Some(ring_bytes);
+        let globals = Globals { ring_bytes, high_water, holder_states: 0, on_cpu };
         let mut ebpf = match source {
             Source::Btf => kernel.load(&globals, |ebpf, btf| {
                 let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
@@ -94,20 +99,35 @@ impl Probe {
         let lost = PerCpuArray::try_from(map("TRANSITIONS_LOST")?)?;
         let rescued = PerCpuArray::try_from(map("TRANSITIONS_RESCUED")?)?;
         let logger = EbpfLogger::init(&mut ebpf)?;
-        match source {
+        let deeds = match source {
             Source::Btf => {
+                let deeds = Deeds::attach(kernel, &mut ebpf)?;
                 for name in PROGRAMS {
                     let attached = program(&mut ebpf, name)?.attach();
                     attached.context("cannot attach to inet_sock_set_state")?;
                 }
+                Some(deeds)
             }
-            Source::Classic => classic::attach(&mut ebpf)?,
-        }
+            Source::Classic => {
+                classic::attach(&mut ebpf)?;
+                None
+            }
+        };
         let by_cookie = source == Source::Btf && kernel.has_cookies();
         let identity = if by_cookie { Identity::Cookie } else { Identity::Address };
         let (undecodable, last_error) = (0, None);
-        let mut probe =
-            Self { ebpf, source, identity, ring, lost, rescued, logger, undecodable, last_error };
+        let mut probe = Self {
+            ebpf,
+            source,
+            identity,
+            deeds,
+            ring,
+            lost,
+            rescued,
+            logger,
+            undecodable,
+            last_error,
+        };
         probe.prove().context("the probe does not read this kernel right")?;
         Ok(probe)
     }
@@ -115,6 +135,25 @@ impl Probe {
     /// Where its transitions come from.
     pub const fn source(&self) -> Source {
         self.source
+    }
+
+    /// Which deeds are seen as they happen; `None` where the source has no part in them.
+    pub const fn deeds(&self) -> Option<&Deeds> {
+        self.deeds.as_ref()
+    }
+
+    /// Adds to `deeds` what has been done. Every transition that came before is in the ring by then.
+    pub fn take_deeds(&mut self, deeds: &mut Vec<Deed>) {
+        let Some(source) = &mut self.deeds else { return };
+        for deed in source.drain() {
+            match deed {
+                Ok(deed) => deeds.push(deed),
+                Err(error) => {
+                    self.undecodable += 1;
+                    self.last_error = Some(error);
+                }
+            }
+        }
     }
 
     /// What it knows sockets by.
@@ -217,10 +256,12 @@ impl Probe {
             Source::Btf => (PROGRAMS[0], true),
             Source::Classic => (classic::PROGRAM, host::kernel_version() >= COUNTS_CLASSIC),
         };
+        let deeds = self.deeds.as_ref().map_or(Ok(0), Deeds::lost)?;
         let program = self.ebpf.program(name).context("the object has no program")?;
         let skipped = program_info(program.fd()?)?.recursion_misses;
         Ok(Lost {
             ring: sum(&self.lost, 0)? + sum(&self.lost, 1)?,
+            deeds,
             recursion: counted.then_some(skipped.saturating_sub(sum(&self.rescued, 0)?)),
         })
     }

@@ -7,16 +7,14 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cgroup;
-use crate::model::process::Process;
+use crate::model::process::{Process, TICKS_PER_SECOND};
 
 /// No more of a command line is read: it can be megabytes, and is there to be recognised.
 const CMDLINE_MAX: u64 = 4096;
-/// `USER_HZ`, the unit of times in `/proc`: fixed at 100 on every architecture we build for.
-const TICKS_PER_SECOND: u64 = 100;
-
-/// Clock ticks since boot, from the kernel's nanoseconds.
-pub const fn ticks(boottime_ns: u64) -> u64 {
-    boottime_ns / (1_000_000_000 / TICKS_PER_SECOND)
+/// Every process there is.
+pub fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Reads about the process with this pid; `None` if there is none (any more).

@@ -96,6 +96,20 @@ impl Actor {
         self.ask(&format!("shutdown {}", socket.id));
     }
 
+    /// In both directions; the descriptor stays.
+    pub fn shutdown_both(&mut self, socket: Sock) {
+        self.ask(&format!("shutdown-both {}", socket.id));
+    }
+
+    /// Reads nothing but ends of file, as fast as it can, until told to stop.
+    pub fn spin(&mut self, socket: Sock) {
+        self.ask(&format!("spin {}", socket.id));
+    }
+
+    pub fn stop_spinning(&mut self) -> u64 {
+        self.ask("stop-spinning")[0].parse().unwrap()
+    }
+
     pub fn send(&mut self, socket: Sock, bytes: usize) {
         self.ask(&format!("send {} {bytes}", socket.id));
     }
@@ -130,11 +144,26 @@ impl Actor {
 
     /// Gives its descriptor to `other` over a unix socket and closes its own.
     pub fn pass(&mut self, socket: Sock, other: &mut Self) {
+        self.share(socket, other);
+        self.close(socket);
+    }
+
+    /// Gives a copy of the descriptor to `other` and keeps its own.
+    pub fn share(&mut self, socket: Sock, other: &mut Self) {
         let path = format!("/tmp/tcptrace-live-{}-{}", std::process::id(), socket.cookie);
         other.ask(&format!("prepare {path}"));
         self.ask(&format!("pass {} {path}", socket.id));
         other.ask("receive");
-        self.close(socket);
+    }
+
+    /// Reads from the descriptor that it was given.
+    pub fn recv_received(&mut self) -> usize {
+        self.ask("recv-received")[0].parse().unwrap()
+    }
+
+    /// Opens sockets that never have a connection: one only made, one bound, one that was refused.
+    pub fn idle_sockets(&mut self) {
+        self.ask("idle-sockets");
     }
 
     /// Starts a child that inherits the descriptor; returns its pid. It lives as long as this one.
@@ -190,6 +219,7 @@ struct Stage {
     received: Vec<OwnedFd>,
     background: Vec<thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    spinner: Option<thread::JoinHandle<u64>>,
     children: Vec<Child>,
 }
 
@@ -222,6 +252,27 @@ impl Stage {
             ["shutdown", id] => {
                 self.stream(id).shutdown(Shutdown::Write).unwrap();
                 String::new()
+            }
+            ["shutdown-both", id] => {
+                self.stream(id).shutdown(Shutdown::Both).unwrap();
+                String::new()
+            }
+            ["spin", id] => {
+                let mut stream = self.stream(id).try_clone().unwrap();
+                let stop = Arc::clone(&self.stop);
+                self.spinner = Some(thread::spawn(move || {
+                    let mut count = 0u64;
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+                        count += 1;
+                    }
+                    count
+                }));
+                String::new()
+            }
+            ["stop-spinning"] => {
+                self.stop.store(true, Ordering::Relaxed);
+                self.spinner.take().unwrap().join().unwrap().to_string()
             }
             ["send", id, bytes] => {
                 self.stream(id).write_all(&vec![7; bytes.parse().unwrap()]).unwrap();
@@ -284,6 +335,22 @@ impl Stage {
                 let (mail, _) = mailbox.accept().unwrap();
                 self.received.push(receive(&mail));
                 std::fs::remove_file(path.as_pathname().unwrap()).unwrap();
+                String::new()
+            }
+            ["recv-received"] => {
+                let fd = self.received.last().unwrap();
+                rustix::io::read(fd, &mut [0; 64]).unwrap().to_string()
+            }
+            ["idle-sockets"] => {
+                use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+                let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+                let make = || socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+                let (made, bound, refused) = (make(), make(), make());
+                bind(&bound, &any).unwrap();
+                // Nobody listens on a port that is only bound.
+                let target = rustix::net::getsockname(&bound).unwrap();
+                connect(&refused, &target).unwrap_err();
+                self.received.extend([made, bound, refused]);
                 String::new()
             }
             ["inherit", id] => {

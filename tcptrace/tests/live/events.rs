@@ -81,7 +81,10 @@ fn the_life_of_a_connection() {
     let left = lines.iter().find(|line| line["old"] == "CLOSE_WAIT" && line["cookie"] == cookie);
     assert!(left.unwrap()["in_state_ms"].is_u64());
     let summary = lines.last().unwrap();
-    assert_eq!(summary["lost"], serde_json::json!({ "ring": 0, "recursion": 0, "gaps": 0 }));
+    assert_eq!(
+        summary["lost"],
+        serde_json::json!({ "ring": 0, "recursion": 0, "gaps": 0, "deeds": 0 })
+    );
 }
 
 fn stops_at_its_limit() {

@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod deeds;
 mod events;
 mod host;
 mod load;
@@ -27,7 +28,14 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Two cores: more at once only disturb one another.
     arguments.test_threads.get_or_insert(2);
-    let trials = [usage::trials(), watch::trials(), events::trials(), ls::trials(), load::trials()];
+    let trials = [
+        usage::trials(),
+        watch::trials(),
+        deeds::trials(),
+        events::trials(),
+        ls::trials(),
+        load::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 

@@ -7,6 +7,7 @@ use crate::model::group::GroupStatus;
 use crate::model::process::tests::holder;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::stay::EndedBy;
+use crate::model::verdict::Verdict;
 
 fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
@@ -18,11 +19,13 @@ fn engine() -> Engine {
         thresholds: Thresholds {
             close_wait: Duration::from_secs(60),
             fin_wait2: Duration::from_secs(120),
+            closed: Some(Duration::from_secs(60)),
         },
         filter: Filter::default(),
         capacity: 10_000,
         boot_id: "0123456789".into(),
         identity: Identity::Cookie,
+        eof: true,
     });
     engine.handle(at(0), Input::Tick);
     assert_eq!(outputs(&mut engine).snapshots, [false], "others do not matter yet");
@@ -43,8 +46,8 @@ fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition 
         old,
         new,
         circumstances: Some(Circumstances {
-            has_socket: true,
-            has_file: true,
+            has_socket: new != TcpState::Close,
+            has_file: new != TcpState::Close,
             ..Default::default()
         }),
         progress: Some(Progress::default()),
@@ -62,7 +65,12 @@ fn evidence(now: u64, stay: &Stay) -> Evidence {
         send_queue: Some(0),
         progress: stay.progress,
         timer: Timer::None,
-        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+        sources: Sources {
+            iterator: true,
+            sock_diag: true,
+            sock_diag_asked: true,
+            ..Sources::default()
+        },
         ..Evidence::default()
     }
 }
@@ -119,9 +127,14 @@ fn a_leak_is_one_group_and_an_alert_a_stay() {
     assert_eq!((group.status, group.members), (GroupStatus::Firing, 100));
     assert_eq!(group.oldest, Duration::from_millis(60_100));
     assert!(told.alerts.iter().all(|alert| alert.group == group.id));
-    engine.handle(at(1000), Input::Tick);
+    // They are looked at again, and told of again only if there is something new.
+    engine.handle(at(130), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    assert_eq!(asked.len(), 100);
+    let found = asked.iter().map(|stay| (stay.id, evidence(130, stay))).collect();
+    engine.handle(at(130), Input::Evidence(Some(found)));
     let later = outputs(&mut engine);
-    assert!(later.examine.is_empty() && later.alerts.is_empty() && later.groups.is_empty());
+    assert!(later.alerts.is_empty() && later.groups.is_empty());
 }
 
 #[test]
@@ -153,6 +166,8 @@ fn a_group_that_is_over_before_it_was_told_of_is_told_all_the_same() {
     engine.handle(at(70), Input::Evidence(Some(found)));
     let over = event(70, 1, TcpState::CloseWait, TcpState::LastAck);
     engine.handle(over.at, Input::Transition(&over));
+    let gone = event(70, 1, TcpState::LastAck, TcpState::Close);
+    engine.handle(gone.at, Input::Transition(&gone));
     engine.handle(at(70), Input::Tick);
     let told = outputs(&mut engine);
     assert_eq!(told.alerts.len(), 2);
@@ -230,10 +245,10 @@ fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
 #[test]
 fn loss_is_repaired_once_and_not_too_often() {
     let mut engine = engine();
-    engine.handle(at(100), Input::Lost(Lost { ring: 5, recursion: Some(1) }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 5, recursion: Some(1), ..Lost::default() }));
     engine.handle(at(100), Input::Tick);
     assert_eq!(outputs(&mut engine).snapshots, [true]);
-    engine.handle(at(100), Input::Lost(Lost { ring: 9, recursion: Some(1) }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 9, recursion: Some(1), ..Lost::default() }));
     engine.handle(at(101), Input::Tick);
     assert!(outputs(&mut engine).snapshots.is_empty(), "one at a time");
     // It took a second: the next begins twenty seconds later at the earliest.
@@ -251,7 +266,7 @@ fn loss_is_repaired_once_and_not_too_often() {
 #[test]
 fn an_alert_whose_end_was_lost_is_resolved_by_the_repair() {
     let (mut engine, _) = stuck();
-    engine.handle(at(100), Input::Lost(Lost { ring: 1, recursion: Some(0) }));
+    engine.handle(at(100), Input::Lost(Lost { ring: 1, ..Lost::default() }));
     engine.handle(at(100), Input::Tick);
     outputs(&mut engine);
     let snapshot = Snapshot { asked: [NetNs(1)].into(), ..Snapshot::default() };
@@ -283,4 +298,79 @@ fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
     let told = outputs(&mut engine).alerts;
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].ended_by, Some(EndedBy::Unknown), "it was never seen as a minisocket");
+}
+
+fn read_eof(seconds: u64, cookie: u64, pid: u32) -> Deed {
+    Deed {
+        at: at(seconds),
+        cookie: Some(cookie),
+        skaddr: 0,
+        kind: DeedKind::EofRead,
+        exiting: false,
+        by: OnCpu { pid, tid: pid, comm: [0; 16] },
+        start_ticks: None,
+    }
+}
+
+#[test]
+fn a_verdict_that_gets_better_is_told_again_under_the_same_id() {
+    let (mut engine, before) = stuck();
+    for cookie in 1..=100 {
+        engine.handle(at(80), Input::Deed(&read_eof(80, cookie, 50)));
+    }
+    engine.handle(at(80), Input::Tick);
+    assert!(outputs(&mut engine).examine.is_empty(), "no more often than once a minute");
+    engine.handle(at(130), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    let drained = |stay: &Stay| Evidence { recv_queue: Some(0), ..evidence(130, stay) };
+    let found = asked.iter().map(|stay| (stay.id, drained(stay))).collect();
+    engine.handle(at(130), Input::Evidence(Some(found)));
+    engine.handle(at(131), Input::Tick);
+    let told = outputs(&mut engine);
+    assert!(told.alerts.iter().all(|alert| alert.finding.verdict == Verdict::EofRead));
+    let ids = |alerts: &[Alert]| alerts.iter().map(|alert| alert.id.clone()).collect::<Vec<_>>();
+    let (mut old, mut new) = (ids(&before.alerts), ids(&told.alerts));
+    old.sort();
+    new.sort();
+    assert_eq!(old, new);
+    let mut groups: Vec<_> = told.groups.iter().map(|g| (g.status, g.withdrawn)).collect();
+    groups.sort_by_key(|&(_, withdrawn)| withdrawn);
+    assert_eq!(groups, [(GroupStatus::Firing, 0), (GroupStatus::Resolved, 100)]);
+    assert_eq!(engine.told().0, 100, "no alert counts twice");
+}
+
+#[test]
+fn a_shutdown_that_keeps_the_descriptor_is_told_from_a_close() {
+    let (mut engine, _) = stuck();
+    for cookie in 1..=2 {
+        let over = event(75, cookie, TcpState::CloseWait, TcpState::LastAck);
+        engine.handle(over.at, Input::Transition(&over));
+    }
+    assert!(outputs(&mut engine).alerts.is_empty(), "which it was is not known yet");
+    let mut kept = event(75, 1, TcpState::LastAck, TcpState::Close);
+    *kept.circumstances.as_mut().unwrap() =
+        Circumstances { has_socket: true, has_file: true, ..Default::default() };
+    engine.handle(kept.at, Input::Transition(&kept));
+    assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::Shutdown));
+    // The peer of the other does not answer: what is known is told after a second.
+    assert_eq!(engine.next_deadline(), Some(at(76)));
+    engine.handle(at(76), Input::Tick);
+    assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::Closed));
+}
+
+#[test]
+fn a_descriptor_that_outlives_its_connection_is_told_of_until_it_is_released() {
+    let mut engine = engine();
+    let mut over = event(10, 1, TcpState::LastAck, TcpState::Close);
+    *over.circumstances.as_mut().unwrap() =
+        Circumstances { has_socket: true, has_file: true, ..Default::default() };
+    engine.handle(over.at, Input::Transition(&over));
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    engine.handle(at(70), Input::Evidence(Some(vec![(asked[0].id, evidence(70, &asked[0]))])));
+    let alert = &outputs(&mut engine).alerts[0];
+    assert_eq!(alert.finding.verdict, Verdict::ClosedNotReleased);
+    let released = Deed { kind: DeedKind::Released, exiting: true, ..read_eof(80, 1, 50) };
+    engine.handle(at(80), Input::Deed(&released));
+    assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::ProcessExit));
 }

@@ -8,8 +8,11 @@ use crate::model::snapshot::Observed;
 use crate::model::socket::Endpoints;
 use crate::model::socket::TcpState::*;
 
-const THRESHOLDS: Thresholds =
-    Thresholds { close_wait: Duration::from_secs(60), fin_wait2: Duration::from_secs(120) };
+const THRESHOLDS: Thresholds = Thresholds {
+    close_wait: Duration::from_secs(60),
+    fin_wait2: Duration::from_secs(120),
+    closed: Some(Duration::from_secs(60)),
+};
 
 fn tracker() -> Tracker {
     Tracker::new(THRESHOLDS, 1000, Identity::Cookie)
@@ -32,8 +35,8 @@ fn event(at: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
         old,
         new,
         circumstances: Some(Circumstances {
-            has_socket: true,
-            has_file: true,
+            has_socket: new != Close,
+            has_file: new != Close,
             ..Default::default()
         }),
         progress: Some(Progress::default()),
@@ -102,7 +105,7 @@ fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
         skaddr: None,
         netns: like.netns.unwrap(),
         endpoints: like.endpoints,
-        state: HalfClosed::CloseWait,
+        state: StayState::CloseWait,
         orphan: false,
         minisocket: None,
         age_min: Duration::from_secs(age_min),
@@ -155,6 +158,7 @@ fn a_snapshot_repairs_what_was_lost() {
         half_closed: vec![observed(2, 1, None), observed(3, 7, Some(9))],
         others: Some(FxHashSet::default()),
         asked: [NetNs(1)].into(),
+        iterated: true,
         closed: 0,
     };
     let ended = tracker.snapshot_ends(seconds(30), &snapshot, |_| true);
@@ -235,7 +239,7 @@ proptest! {
             let half_closed = tracker
                 .live
                 .values()
-                .filter(|live| HalfClosed::from_state(live.state).is_some())
+                .filter(|live| StayState::half_closed(live.state).is_some())
                 .count();
             prop_assert_eq!(tracker.stays.len(), half_closed);
             if event.new != Close && event.new != SynRecv {
@@ -268,7 +272,7 @@ proptest! {
         }
         prop_assert_eq!(tracker.tracked(), 0);
         prop_assert_eq!(tracker.counts().gaps, 0);
-        prop_assert_eq!(tracker.counts().stays, [connections, connections]);
+        prop_assert_eq!(tracker.counts().stays, [connections, connections, 0]);
     }
 }
 
@@ -291,7 +295,7 @@ fn shown_by_ends(port: u16, cookie: u64) -> Observed {
         skaddr: None,
         netns: NetNs(1),
         endpoints: stay.endpoints,
-        state: HalfClosed::CloseWait,
+        state: StayState::CloseWait,
         orphan: false,
         minisocket: None,
         age_min: Duration::from_secs(5),
@@ -305,6 +309,7 @@ fn snapshot_of(sockets: &[Observed]) -> Snapshot {
         half_closed: sockets.to_vec(),
         others: Some(FxHashSet::default()),
         asked: [NetNs(1)].into(),
+        iterated: true,
         closed: 0,
     }
 }
@@ -369,4 +374,27 @@ fn a_repair_knows_by_their_ends_those_that_are_still_there() {
     let left = tracker.stays().next().unwrap();
     assert_eq!((left.since, left.exact), (seconds(10), true), "it keeps its exact age");
     assert_eq!(tracker.tracked(), 1, "what no look can confirm is learnt again");
+}
+
+#[test]
+fn a_descriptor_that_outlives_its_connection_is_a_stay_until_it_is_released() {
+    let mut tracker = tracker();
+    let at_end = |mut event: Transition, has_file, dead| {
+        event.circumstances = Some(Circumstances { has_file, dead, ..Default::default() });
+        event
+    };
+    // Neither a refused connect nor a listener nor a close leaves one.
+    for (cookie, old, has_file) in [(1, SynSent, true), (2, Listen, true), (3, LastAck, false)] {
+        tracker.apply(&event(5, cookie, Close, old));
+        tracker.apply(&at_end(event(10, cookie, old, Close), has_file, false));
+    }
+    tracker.apply(&at_end(event(10, 4, FinWait2, Close), true, true));
+    assert_eq!((tracker.stays().count(), tracker.tracked()), (0, 0));
+
+    tracker.apply(&at_end(event(10, 5, LastAck, Close), true, false));
+    assert_eq!(tracker.next_deadline(), Some(seconds(70)));
+    let ended = tracker.released(SocketKey::new(5, 0), seconds(80), false).unwrap();
+    assert_eq!((ended.stay.state, ended.by), (StayState::Closed, EndedBy::Closed));
+    assert_eq!((tracker.tracked(), tracker.next_deadline()), (0, None));
+    assert_eq!(tracker.released(SocketKey::new(5, 0), seconds(80), false), None);
 }

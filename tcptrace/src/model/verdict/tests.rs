@@ -1,9 +1,10 @@
 use core::time::Duration;
 
 use super::*;
-use crate::model::event::{Circumstances, Progress};
+use crate::model::event::{Circumstances, OnCpu, Progress};
 use crate::model::evidence::Sources;
 use crate::model::process::tests::holder;
+use crate::model::reads::EofRead;
 use crate::model::socket::{Endpoints, NetNs, SocketKey};
 use crate::model::stay::StayId;
 
@@ -14,7 +15,7 @@ fn at(seconds: u64) -> Instant {
 }
 
 /// A stay that began at 100 s, of an accepted socket, and a look at it at 160 s.
-fn case(state: HalfClosed) -> (Stay, Evidence) {
+fn case(state: StayState) -> (Stay, Evidence) {
     let progress = Progress { snd_nxt: 10, snd_una: 10, rcv_nxt: 20 };
     let stay = Stay {
         id: StayId { slot: 0, serial: 0 },
@@ -52,15 +53,23 @@ fn case(state: HalfClosed) -> (Stay, Evidence) {
         last_recv: Some(Duration::from_secs(3600)),
         last_ack: Some(Duration::from_secs(60)),
         timer: Timer::None,
+        eof_reads: Vec::new(),
+        held_by: None,
+        threads: None,
         listener_holders: vec![holder(40, 1, 10)],
         peer_holders: Some(vec![]),
-        sources: Sources { iterator: true, sock_diag: true, sock_diag_asked: true, proc: false },
+        sources: Sources {
+            iterator: true,
+            sock_diag: true,
+            sock_diag_asked: true,
+            ..Sources::default()
+        },
     };
     (stay, evidence)
 }
 
 fn check(
-    state: HalfClosed,
+    state: StayState,
     change: impl FnOnce(&mut Stay, &mut Evidence),
     verdict: Verdict,
     blamed: Option<u32>,
@@ -80,7 +89,7 @@ fn check(
 
 #[test]
 fn close_wait_first_match_wins() {
-    use HalfClosed::CloseWait as S;
+    use StayState::CloseWait as S;
     check(S, |_, _| {}, Verdict::Drained, Some(50));
     check(S, |_, e| e.recv_queue = Some(1), Verdict::EofUnread, Some(50));
     check(S, |_, e| e.recv_queue = Some(2), Verdict::DataUnread, Some(50));
@@ -114,7 +123,7 @@ fn close_wait_first_match_wins() {
 
 #[test]
 fn fin_wait2_first_match_wins() {
-    use HalfClosed::FinWait2 as S;
+    use StayState::FinWait2 as S;
     check(S, |_, _| {}, Verdict::PeerNotClosing, Some(50));
     let local_peer = |_: &mut Stay, e: &mut Evidence| e.peer_holders = Some(vec![holder(60, 1, 5)]);
     check(S, local_peer, Verdict::PeerNotClosing, Some(60));
@@ -125,17 +134,17 @@ fn fin_wait2_first_match_wins() {
 
 #[test]
 fn holders_that_cannot_be_seen_accuse_nobody() {
-    use HalfClosed::CloseWait as S;
+    use StayState::CloseWait as S;
     let blind = |_: &mut Stay, e: &mut Evidence| {
         (e.holders, e.recv_queue) = (None, Some(1));
     };
     check(S, blind, Verdict::EofUnread, None);
-    check(HalfClosed::FinWait2, |_, e| e.holders = None, Verdict::PeerNotClosing, None);
+    check(StayState::FinWait2, |_, e| e.holders = None, Verdict::PeerNotClosing, None);
 }
 
 #[test]
 fn what_is_no_longer_so_is_not_told() {
-    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    let (stay, mut evidence) = case(StayState::CloseWait);
     evidence.state = Some(TcpState::LastAck);
     assert_eq!(judge(&stay, &evidence, THRESHOLD), Judgement::Gone);
     evidence.state = None;
@@ -146,7 +155,7 @@ fn what_is_no_longer_so_is_not_told() {
 
 #[test]
 fn a_half_close_in_use_is_judged_again_one_threshold_after_the_last_byte() {
-    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    let (stay, mut evidence) = case(StayState::CloseWait);
     evidence.progress.as_mut().unwrap().snd_nxt += 5;
     evidence.last_send = Some(Duration::from_secs(20));
     assert_eq!(
@@ -165,7 +174,7 @@ fn a_half_close_in_use_is_judged_again_one_threshold_after_the_last_byte() {
 #[test]
 fn retransmissions_are_not_sending() {
     // A peer that vanished: the same segment goes out again and again.
-    let (stay, mut evidence) = case(HalfClosed::CloseWait);
+    let (stay, mut evidence) = case(StayState::CloseWait);
     evidence.last_send = Some(Duration::from_secs(1));
     evidence.send_queue = Some(100);
     let judgement = judge(&stay, &evidence, THRESHOLD);
@@ -177,7 +186,7 @@ fn retransmissions_are_not_sending() {
 
 #[test]
 fn one_look_at_a_socket_that_was_there_first_trusts_the_kernels_account() {
-    let (mut stay, mut evidence) = case(HalfClosed::CloseWait);
+    let (mut stay, mut evidence) = case(StayState::CloseWait);
     stay.circumstances = None;
     stay.progress_at = at(159);
     evidence.last_send = Some(Duration::from_secs(5));
@@ -203,4 +212,67 @@ fn an_idle_half_close_is_told_with_low_confidence() {
             "peer_not_closing"
         ]
     );
+}
+
+fn eof_read(pid: u32, start: u64, peeked: bool) -> EofRead {
+    let by = OnCpu { pid, tid: pid, comm: *b"reader\0\0\0\0\0\0\0\0\0\0" };
+    EofRead { at: at(101), by, start_ticks: Some(start), peeked }
+}
+
+#[test]
+fn who_read_the_end_of_file_decides_between_the_holders() {
+    use StayState::CloseWait as S;
+    let parent = || holder(50, 1, 10);
+    let child = || holder(60, 50, 20);
+    // Read by its only holder.
+    check(S, |_, e| e.eof_reads = vec![eof_read(50, 10, false)], Verdict::EofRead, Some(50));
+    // Read by one of two: that one is to blame, though the other is its parent.
+    check(
+        S,
+        |_, e| {
+            e.holders = Some(vec![parent(), child()]);
+            e.eof_reads = vec![eof_read(60, 20, false)];
+        },
+        Verdict::EofRead,
+        Some(60),
+    );
+    // Read by a child that has closed its copy, or has gone and left its pid to another.
+    check(S, |_, e| e.eof_reads = vec![eof_read(60, 20, false)], Verdict::SharedFd, Some(50));
+    check(S, |_, e| e.eof_reads = vec![eof_read(50, 9, false)], Verdict::SharedFd, Some(50));
+    // Read by the parent, which has closed its copy; two children keep theirs.
+    check(
+        S,
+        |_, e| {
+            e.holders = Some(vec![child(), holder(61, 50, 30)]);
+            e.eof_reads = vec![eof_read(50, 10, false)];
+        },
+        Verdict::SharedFd,
+        Some(60),
+    );
+    // A peek is no read, and a read of length 0 takes nothing.
+    check(S, |_, e| e.eof_reads = vec![eof_read(50, 10, true)], Verdict::Drained, Some(50));
+    check(
+        S,
+        |_, e| (e.recv_queue, e.eof_reads) = (Some(1), vec![eof_read(50, 10, true)]),
+        Verdict::EofUnread,
+        Some(50),
+    );
+    check(
+        S,
+        |_, e| (e.recv_queue, e.eof_reads) = (Some(7), vec![eof_read(50, 10, false)]),
+        Verdict::DataUnread,
+        Some(50),
+    );
+    // Nobody is accused of what nobody could see.
+    check(
+        S,
+        |_, e| (e.holders, e.eof_reads) = (None, vec![eof_read(60, 20, false)]),
+        Verdict::Drained,
+        None,
+    );
+}
+
+#[test]
+fn a_descriptor_whose_connection_is_over_is_its_holders() {
+    check(StayState::Closed, |_, _| {}, Verdict::ClosedNotReleased, Some(50));
 }

@@ -78,7 +78,7 @@ pub(super) struct SocketLine<'a> {
     pub(super) id: &'a str,
     /// The group it belongs to.
     pub(super) group: &'a str,
-    /// `CLOSE_WAIT` or `FIN_WAIT2`.
+    /// `CLOSE_WAIT`, `FIN_WAIT2`, or `CLOSE` for a descriptor whose TCP has ended.
     pub(super) state: &'static str,
     pub(super) verdict: &'static str,
     /// `high` or `low`.
@@ -124,7 +124,7 @@ pub(super) struct HolderLine<'a> {
 pub(super) struct BlameLine<'a> {
     pub(super) pid: u32,
     pub(super) comm: &'a str,
-    pub(super) why: &'static str,
+    pub(super) why: &'a str,
     /// Pids of others that it might as well be.
     pub(super) candidates: &'a [u32],
 }
@@ -244,6 +244,8 @@ pub(super) struct LostLine {
     /// Null: this kernel does not count it.
     pub(super) recursion: Option<u64>,
     pub(super) gaps: u64,
+    /// Reads of the end of file and releases that went unseen.
+    pub(super) deeds: u64,
 }
 
 #[derive(Serialize)]
@@ -253,6 +255,7 @@ pub(super) struct StaysLine {
     pub(super) close_wait: u64,
     #[serde(rename = "FIN_WAIT2")]
     pub(super) fin_wait2: u64,
+    pub(super) close: u64,
 }
 
 #[cfg(test)]

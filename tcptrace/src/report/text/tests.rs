@@ -5,7 +5,7 @@ use super::*;
 use crate::model::event::OnCpu;
 use crate::model::evidence::Sources;
 use crate::model::process::tests::process;
-use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Ended as EndedStay, EndedBy};
 use crate::model::verdict::find;
 use crate::report::samples;
@@ -78,7 +78,7 @@ fn colour_is_there_when_asked_for() {
 fn a_table_of_sockets() {
     let firing = samples::alert();
     let evidence = Evidence { holders: None, sources: Sources::default(), ..Evidence::default() };
-    let stay = Stay { state: HalfClosed::FinWait2, exact: false, orphan: true, ..firing.stay };
+    let stay = Stay { state: StayState::FinWait2, exact: false, orphan: true, ..firing.stay };
     let finding = find(&stay, &evidence, Duration::from_secs(60));
     let rows = [
         Row { stay: &firing.stay, evidence: &firing.evidence, finding: &firing.finding },

@@ -120,6 +120,7 @@ impl Display for Ended<'_> {
 pub(super) const fn ended_words(by: EndedBy) -> &'static str {
     match by {
         EndedBy::Closed => "closed",
+        EndedBy::Shutdown => "shut down, the descriptor kept",
         EndedBy::ClosedWithReset => "closed with a reset",
         EndedBy::PeerClosed => "the peer closed",
         EndedBy::ResetByPeer => "reset by the peer",

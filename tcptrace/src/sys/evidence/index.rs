@@ -1,16 +1,19 @@
 //! What a look found, arranged by what suspects are asked for.
 
+use core::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Dumps, values};
+use crate::model::evidence::ThreadState;
 use crate::model::process::{Holder, Process};
-use crate::model::socket::{Endpoints, HalfClosed, NetNs, SocketKey, TcpState};
+use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::Stay;
+use crate::sys::held_by::Keepers;
 use crate::sys::holders::{FdOf, Pass};
 use crate::sys::sockdiag::DiagSocket;
-use crate::sys::{clock, process};
+use crate::sys::{clock, process, threads};
 
 /// A pass, indexed by what suspects are asked for.
 pub(super) struct Index {
@@ -76,7 +79,7 @@ impl Index {
         if state == TcpState::Listen {
             let listeners = self.listeners.entry((netns, ends.local.port())).or_default();
             listeners.push((ends.local, key));
-        } else {
+        } else if state != TcpState::Close {
             self.by_ends.insert(ends, key);
         }
     }
@@ -117,7 +120,7 @@ impl Index {
     /// Who holds the listener that the connection came in by: the one on its address, else the
     /// one on all addresses.
     pub(super) fn listener(&self, stay: &Stay, netns: NetNs) -> Vec<FdOf> {
-        if stay.state != HalfClosed::CloseWait {
+        if stay.state != StayState::CloseWait {
             return Vec::new();
         }
         let local = stay.endpoints.canonical().local;
@@ -148,16 +151,33 @@ impl Index {
 pub(super) struct People {
     boot_time: jiff::Timestamp,
     known: HashMap<u32, Option<Arc<Process>>>,
+    threads: RefCell<HashMap<u32, Option<ThreadState>>>,
+    keepers: OnceCell<Keepers>,
 }
 
 impl People {
     pub(super) fn new() -> Self {
-        Self { boot_time: clock::boot_time(), known: HashMap::new() }
+        Self {
+            boot_time: clock::boot_time(),
+            known: HashMap::new(),
+            threads: RefCell::default(),
+            keepers: OnceCell::new(),
+        }
     }
 
     pub(super) fn meet(&mut self, fd: &FdOf) {
         let boot_time = self.boot_time;
         self.known.entry(fd.pid).or_insert_with(|| process::read(fd.pid, boot_time).map(Arc::new));
+    }
+
+    /// What the threads of a process are doing.
+    pub(super) fn threads(&self, pid: u32) -> Option<ThreadState> {
+        *self.threads.borrow_mut().entry(pid).or_insert_with(|| threads::state(pid))
+    }
+
+    /// What keeps sockets that nobody holds: looked for once, if there is one.
+    pub(super) fn keepers(&self) -> &Keepers {
+        self.keepers.get_or_init(Keepers::find)
     }
 
     /// The processes behind `fds`. One that has ended, or whose pid is now another's, holds

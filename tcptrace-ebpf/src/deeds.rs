@@ -1,0 +1,130 @@
+//! What programs do with a socket whose peer is done: `tp_btf/sock_recv_length` tells of the end of
+//! file that a receive returns, `tp_btf/tcp_destroy_sock` of the last end of a socket that outlived
+//! its TCP. They have a ring of their own, so that nothing here costs a transition its place.
+//!
+//! Contract with the kernel: `sock_recv_length(struct sock *sk, int ret, int flags)`, called by
+//! `sock_recvmsg` after the protocol's own (`net/socket.c`, since 6.3), also for `MSG_PEEK` and for
+//! reads of length 0, not for `splice`; `tcp_destroy_sock(struct sock *sk)` (`net/ipv4/tcp.c`).
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid,
+        generated::{bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns},
+    },
+    macros::{btf_tracepoint, map},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    programs::BtfTracePointContext,
+};
+use tcptrace_common::{DeedRecord, deed, feature, flag};
+
+use crate::kernel::{KernelPtr, has, is_tcp, tcp_sock};
+use crate::ring::add_one;
+
+const TCP_CLOSE_WAIT: u8 = 8;
+const MSG_PEEK: i32 = 2;
+const PF_EXITING: u32 = 0x4;
+
+#[map]
+static DEEDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+/// How many records found no room in the ring.
+#[map]
+static DEEDS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+/// Who has read which end of file: a program that spins on it is told of once.
+#[map]
+static EOF_TOLD: LruHashMap<EofKey, u8> = LruHashMap::with_max_entries(16_384, 0);
+/// The addresses of sockets that are in CLOSE with a file.
+#[map]
+static OUTLIVING: HashMap<u64, u8> = HashMap::with_max_entries(65_536, 0);
+
+/// The address alone is used again within microseconds; the sequence number then is another.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct EofKey {
+    skaddr: u64,
+    rcv_nxt: u32,
+    pid: u32,
+    kind: u64,
+}
+
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn eof(ctx: BtfTracePointContext) -> i32 {
+    let received: i32 = ctx.arg(1);
+    if received != 0 {
+        return 0;
+    }
+    let sk = KernelPtr::argument(&ctx, 0);
+    if sk.load::<u8>(|o| &o.skc_state) != TCP_CLOSE_WAIT || !is_tcp(sk) {
+        return 0;
+    }
+    let tcp = tcp_sock(sk);
+    if tcp.is_null() {
+        return 0;
+    }
+    let flags: i32 = ctx.arg(2);
+    let kind = if flags & MSG_PEEK == 0 { deed::EOF_READ } else { deed::EOF_PEEKED };
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let rcv_nxt = tcp.load(|o| &o.rcv_nxt);
+    let key = EofKey { skaddr: sk.0 as u64, rcv_nxt, pid, kind: u64::from(kind) };
+    // Looked up first: an insertion takes a place from another even if it then fails.
+    if EOF_TOLD.get_ptr(&key).is_some() {
+        return 0;
+    }
+    if EOF_TOLD.insert(key, 1, 0).is_ok() {
+        send(sk, kind, 0);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn released(ctx: BtfTracePointContext) -> i32 {
+    let sk = KernelPtr::argument(&ctx, 0);
+    if OUTLIVING.remove(sk.0 as u64).is_ok() {
+        send(sk, deed::RELEASED, 1);
+    }
+    0
+}
+
+/// Remembers a socket whose TCP is over and that still has a file.
+#[inline(always)]
+pub fn outlives(sk: KernelPtr) {
+    // If there is no room its release will not be told; a look at all sockets finds it.
+    let _ = OUTLIVING.insert(sk.0 as u64, 1, 0);
+}
+
+#[inline(always)]
+fn send(sk: KernelPtr, kind: u8, program: u32) {
+    let Some(mut entry) = DEEDS.reserve::<DeedRecord>(0) else {
+        add_one(&DEEDS_LOST, program);
+        return;
+    };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let mut record = DeedRecord {
+        // SAFETY: a helper call without arguments.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        cookie: 0,
+        skaddr: sk.0 as u64,
+        start_boottime_ns: 0,
+        pid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        kind,
+        flags: 0,
+        reserved: [0; 6],
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    };
+    if has(feature::COOKIE) {
+        // SAFETY: a helper call; the verifier checks that `sk` is a socket.
+        record.cookie = unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) };
+    }
+    if has(feature::TASK_BTF) {
+        // SAFETY: a helper call without arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const());
+        let leader = task.follow(|o| &o.task_group_leader);
+        record.start_boottime_ns = leader.load(|o| &o.task_start_boottime);
+        if task.load::<u32>(|o| &o.task_flags) & PF_EXITING != 0 {
+            record.flags = flag::EXITING;
+        }
+    }
+    entry.write(record);
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+}

@@ -1,0 +1,103 @@
+//! What keeps a socket open that no process holds, from `/proc`.
+//!
+//! io_uring tells which files are registered with it. That a descriptor is on its way through some
+//! unix socket, or that some call outlives its descriptor, shows without saying whose: where only one
+//! of the two is to be seen, that is it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use super::threads::{self, Call};
+use crate::model::evidence::HeldBy;
+
+/// Calls that take a descriptor first and can sleep on a socket.
+const BLOCKING: [i64; 10] = [
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+];
+
+/// What was found in one look at all processes.
+#[derive(Debug, Default)]
+pub struct Keepers {
+    registered: HashSet<u64>,
+    in_flight: bool,
+    in_call: bool,
+}
+
+impl Keepers {
+    /// Looks at every descriptor and thread of the host.
+    pub fn find() -> Self {
+        let mut keepers = Self::default();
+        for pid in super::process::pids() {
+            keepers.look_at(pid);
+        }
+        keepers
+    }
+
+    fn look_at(&mut self, pid: u32) {
+        let dir = Path::new("/proc").join(pid.to_string());
+        let mut open = HashMap::new();
+        for entry in fs::read_dir(dir.join("fd")).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(fd) = name.to_str().and_then(|fd| fd.parse::<u64>().ok()) else { continue };
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let target = target.to_string_lossy();
+            if target.starts_with("socket:") || target == "anon_inode:[io_uring]" {
+                self.read(&fs::read_to_string(dir.join("fdinfo").join(&name)).unwrap_or_default());
+            }
+            open.insert(fd, ());
+        }
+        self.in_call |= threads::of(pid)
+            .filter_map(|tid| threads::call(pid, tid))
+            .any(|Call { number, first }| BLOCKING.contains(&number) && !open.contains_key(&first));
+    }
+
+    /// Takes in a descriptor's `fdinfo`.
+    fn read(&mut self, fdinfo: &str) {
+        for line in fdinfo.lines() {
+            if let Some(count) = line.strip_prefix("scm_fds:") {
+                self.in_flight |= count.trim() != "0";
+            } else if let Some((_, file)) = line.split_once(": ")
+                && let Some(inode) = super::holders::socket_inode(Path::new(file.trim()))
+            {
+                self.registered.insert(inode);
+            }
+        }
+    }
+
+    /// What keeps the socket with this inode.
+    pub fn of(&self, inode: u64) -> HeldBy {
+        match (self.registered.contains(&inode), self.in_flight, self.in_call) {
+            (true, ..) => HeldBy::IoUring,
+            (false, true, false) => HeldBy::UnixSocket,
+            (false, false, true) => HeldBy::BlockedCall,
+            _ => HeldBy::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fdinfo_tells_of_registered_files_and_of_descriptors_on_their_way() {
+        let mut keepers = Keepers::default();
+        keepers.read("pos:\t0\nflags:\t02\nUserFiles:\t2\n    0: socket:[77]\n    1: <none>\n");
+        keepers.read("pos:\t0\nscm_fds: 0\n");
+        assert_eq!((keepers.of(77), keepers.of(78)), (HeldBy::IoUring, HeldBy::Unknown));
+        keepers.read("pos:\t0\nscm_fds: 1\n");
+        assert_eq!(keepers.of(78), HeldBy::UnixSocket);
+        keepers.in_call = true;
+        assert_eq!(keepers.of(78), HeldBy::Unknown, "one of two");
+    }
+}
