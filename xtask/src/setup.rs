@@ -93,5 +93,14 @@ pub fn for_building() -> Result<PathBuf> {
 
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
-    apt(&["iproute2"])
+    apt(&["iproute2"])?;
+    // Programs of the corpus are written in these.
+    for (program, package) in
+        [("python3", "python3"), ("node", "nodejs"), ("javac", "default-jdk-headless")]
+    {
+        if !succeeds(Command::new(program).arg("--version")) {
+            apt(&[package])?;
+        }
+    }
+    Ok(())
 }

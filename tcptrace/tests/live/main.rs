@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod corpus;
 mod deeds;
 mod events;
 mod host;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         usage::trials(),
         watch::trials(),
         deeds::trials(),
+        corpus::trials(),
         events::trials(),
         ls::trials(),
         load::trials(),
@@ -45,10 +47,18 @@ fn trial(name: &str, test: fn(), alone: bool, probe: Probe) -> Trial {
         Probe::Btf => name.to_owned(),
         Probe::Classic => format!("{name}::tracepoint"),
     };
+    let test = move || {
+        PROBE.set(probe);
+        test();
+    };
+    trial_of(&name, test, alone)
+}
+
+fn trial_of(name: &str, test: impl FnOnce() + Send + 'static, alone: bool) -> Trial {
     Trial::test(name, move || {
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
-        PROBE.set(probe);
+        PROBE.set(Probe::Btf);
         test();
         Ok(())
     })
