@@ -12,6 +12,7 @@ pub mod engine;
 pub mod event;
 pub mod evidence;
 pub mod filter;
+pub mod forecast;
 pub mod group;
 pub mod orphans;
 pub mod process;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::alert::Alert;
+use super::forecast::{Forecast, forecast};
 use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -113,6 +114,8 @@ pub struct GroupNotice {
     pub exact: bool,
     /// Net growth a minute; `None` until it has been watched for some seconds.
     pub growth_per_min: Option<f64>,
+    /// When the process's descriptors will be used up; `None` where there is no trend.
+    pub forecast: Option<Forecast>,
     /// Alert ids of a few members, the oldest first.
     pub examples: Vec<Rc<str>>,
     /// The other ends and how many members each has, most first; at most three.
@@ -185,6 +188,8 @@ impl Groups {
                 history: VecDeque::new(),
                 told: None,
             });
+        // The newest look knows the process best.
+        group.blame.clone_from(&alert.finding.blame);
         group.members.insert(alert.stay.id, alert.clone());
         group.peak = group.peak.max(group.members.len());
         group.oldest_ever = group.oldest_ever.min(alert.stay.since);
@@ -300,6 +305,8 @@ impl Group {
         let mut by_age: Vec<_> = self.members.values().collect();
         by_age.sort_by_key(|alert| alert.stay.since);
         let oldest = by_age.first().map_or(self.oldest_ever, |alert| alert.stay.since);
+        let growth = self.growth_per_min(now);
+        let descriptors = self.blame.as_ref().and_then(|blame| blame.process.descriptors);
         let mut ended: Vec<_> = self.ended.values().copied().collect();
         ended.sort_by_key(|&(_, count)| core::cmp::Reverse(count));
         GroupNotice {
@@ -314,7 +321,8 @@ impl Group {
             peak: self.peak,
             oldest: now.since(oldest),
             exact: by_age.iter().all(|alert| alert.stay.exact),
-            growth_per_min: self.growth_per_min(now),
+            growth_per_min: growth,
+            forecast: growth.zip(descriptors).and_then(|(growth, d)| forecast(d, growth)),
             examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
             ended,

@@ -41,6 +41,17 @@ pub struct Process {
     pub unit: Option<String>,
     /// The container's id, from the cgroup's path.
     pub container: Option<String>,
+    /// How many descriptors it has and may have.
+    pub descriptors: Option<Descriptors>,
+}
+
+/// How many descriptors a process has and may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptors {
+    /// That are open.
+    pub open: u64,
+    /// Its soft limit (`RLIMIT_NOFILE`).
+    pub limit: u64,
 }
 
 /// A process that has one or more descriptors of a socket.
@@ -99,6 +110,7 @@ pub(crate) mod tests {
             cgroup: Some("/system.slice/program.service".into()),
             unit: Some("program.service".into()),
             container: None,
+            descriptors: Some(Descriptors { open: 812, limit: 1024 }),
         }
     }
 

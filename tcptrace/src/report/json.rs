@@ -6,8 +6,8 @@ mod lines;
 use std::io::{self, Write};
 
 use lines::{
-    AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, GroupLine, HolderLine,
-    KeyLine, Line, LostLine, ProcessKeyLine, Shown, SocketLine, StaysLine, SummaryLine,
+    AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
+    HolderLine, KeyLine, Line, LostLine, ProcessKeyLine, Shown, SocketLine, StaysLine, SummaryLine,
     TransitionLine, Wall,
 };
 
@@ -105,7 +105,12 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
         growth_per_min: notice.growth_per_min,
         examples: notice.examples.iter().map(|id| &**id).collect(),
         blame: notice.blame.as_ref().map(blame_line),
-        forecast: None,
+        forecast: notice.forecast.map(|forecast| ForecastLine {
+            of: "file_descriptors",
+            used: forecast.descriptors.open,
+            limit: forecast.descriptors.limit,
+            full_in_ms: millis(forecast.full_in),
+        }),
         remedy: notice.verdict.remedy(),
     };
     line(out, context, notice.at, Body::Group(body))
@@ -275,6 +280,8 @@ fn holder_line<'a>(process: &'a Process, fds: &'a [u32]) -> HolderLine<'a> {
         fds,
         unit: process.unit.as_deref(),
         container: process.container.as_deref(),
+        fds_open: process.descriptors.map(|descriptors| descriptors.open),
+        fds_limit: process.descriptors.map(|descriptors| descriptors.limit),
     }
 }
 

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use crate::model::alert::Alert;
 use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::forecast::Forecast;
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
-use crate::model::process::{Holder, Process};
+use crate::model::process::{Descriptors, Holder, Process};
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
@@ -108,5 +109,9 @@ pub fn group() -> GroupNotice {
         ],
         ended: vec![],
         withdrawn: 0,
+        forecast: Some(Forecast {
+            descriptors: Descriptors { open: 812, limit: 1024 },
+            full_in: Duration::from_secs(18 * 60),
+        }),
     }
 }

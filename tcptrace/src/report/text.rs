@@ -17,7 +17,9 @@ use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
 use crate::model::event::Transition;
 use crate::model::evidence::Evidence;
+use crate::model::forecast::Forecast;
 use crate::model::group::{GroupNotice, GroupStatus};
+use crate::model::process::Descriptors;
 use crate::model::stay::Stay;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -103,13 +105,25 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         "{time}  {word}  {who} {verb} {count} {noun} in {state}, oldest {least}{oldest}{growth}"
     )?;
     if notice.status != GroupStatus::Firing {
-        return Ok(());
+        return limit(out, look, notice);
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
+    limit(out, look, notice)?;
     detail(out, look, "do", notice.verdict.remedy())
+}
+
+/// When the process's descriptors will be used up, if there is a trend.
+fn limit(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
+    let Some(Forecast { descriptors: Descriptors { open, limit }, full_in }) = notice.forecast
+    else {
+        return Ok(());
+    };
+    let (open, limit) = (Count(open), Count(limit));
+    let full_in = Age(full_in);
+    detail(out, look, "limit", format_args!("{open} of {limit} fds, full in about {full_in}"))
 }
 
 /// Tells of one socket, for `--each`.

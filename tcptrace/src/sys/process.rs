@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cgroup;
-use crate::model::process::{Process, TICKS_PER_SECOND};
+use crate::model::process::{Descriptors, Process, TICKS_PER_SECOND};
 
 /// No more of a command line is read: it can be megabytes, and is there to be recognised.
 const CMDLINE_MAX: u64 = 4096;
@@ -39,7 +39,26 @@ pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
         cgroup: cgroup.path,
         unit: cgroup.unit,
         container: cgroup.container,
+        descriptors: descriptors(&dir),
     })
+}
+
+fn descriptors(dir: &Path) -> Option<Descriptors> {
+    let limits = fs::read_to_string(dir.join("limits")).ok()?;
+    let limit = parse_limit(&limits)?;
+    let fds = dir.join("fd");
+    // Since 6.2 the directory's size is their number.
+    let open = match fs::metadata(&fds).ok()?.len() {
+        0 => fs::read_dir(fds).ok()?.count() as u64,
+        size => size,
+    };
+    Some(Descriptors { open, limit })
+}
+
+/// The soft limit of `Max open files  SOFT  HARD  files`; `None` if there is none.
+fn parse_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn cmdline(dir: &Path) -> Option<Vec<String>> {
@@ -106,6 +125,15 @@ mod tests {
         assert_eq!(parse_stat(b"42 (a"), None);
         assert_eq!(parse_stat(b")("), None);
         assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_soft_limit_counts() {
+        let limits =
+            "Limit    Soft Limit  Hard Limit  Units\nMax open files   1024   4096   files\n";
+        assert_eq!(parse_limit(limits), Some(1024));
+        assert_eq!(parse_limit("Max open files   unlimited unlimited files\n"), None);
+        assert_eq!(parse_limit(""), None);
     }
 
     #[test]

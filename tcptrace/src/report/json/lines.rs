@@ -117,6 +117,10 @@ pub(super) struct HolderLine<'a> {
     pub(super) fds: &'a [u32],
     pub(super) unit: Option<&'a str>,
     pub(super) container: Option<&'a str>,
+    /// Descriptors that are open.
+    pub(super) fds_open: Option<u64>,
+    /// How many it may have.
+    pub(super) fds_limit: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -171,8 +175,19 @@ pub(super) struct GroupLine<'a> {
     /// Alert ids.
     pub(super) examples: Vec<&'a str>,
     pub(super) blame: Option<BlameLine<'a>>,
-    pub(super) forecast: Option<&'static str>,
+    /// Null: there is no trend.
+    pub(super) forecast: Option<ForecastLine>,
     pub(super) remedy: &'static str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ForecastLine {
+    /// `file_descriptors`
+    pub(super) of: &'static str,
+    pub(super) used: u64,
+    pub(super) limit: u64,
+    pub(super) full_in_ms: u64,
 }
 
 #[derive(Serialize)]
