@@ -162,6 +162,33 @@ pub struct DeedRecord {
     pub reserved: [u8; 6],
     /// Name of the thread, as the kernel keeps it: any bytes, ends at the first NUL.
     pub comm: [u8; 16],
+    /// For [`deed::EOF_READ`]: what the code path is known by, see [`StackRecord::path`]; 0: not
+    /// known.
+    pub path: u64,
+}
+
+/// How much of a stack is copied at most.
+pub const STACK_BYTES: usize = 16 << 10;
+
+/// A thread's registers and the top of its stack in user space, when it read the end of file.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct StackRecord {
+    /// Made of the process, the instruction and how deep in its page the stack is: two paths that
+    /// differ in none of these are taken for one.
+    pub path: u64,
+    /// The instruction pointer.
+    pub ip: u64,
+    /// The stack pointer: where the copy begins.
+    pub sp: u64,
+    /// The frame pointer.
+    pub bp: u64,
+    /// The thread group, in the initial pid namespace.
+    pub pid: u32,
+    /// How many bytes were copied.
+    pub len: u32,
+    /// The copy.
+    pub stack: [u8; STACK_BYTES],
 }
 
 /// Values of [`DeedRecord::kind`].
@@ -174,7 +201,8 @@ pub mod deed {
     pub const RELEASED: u8 = 3;
 }
 
-const _: () = assert!(size_of::<DeedRecord>() == 64);
+const _: () = assert!(size_of::<DeedRecord>() == 72);
+const _: () = assert!(size_of::<StackRecord>() == 40 + STACK_BYTES);
 const _: () = assert!(size_of::<TransitionRecord>() == 112);
 const _: () = assert!(size_of::<HolderRecord>() == 104);
 
@@ -201,6 +229,8 @@ pub mod feature {
     pub const TASK_BTF: u32 = 1 << 1;
     /// Somebody wants to know who was on the CPU: no kernel lacks it, but it has its price.
     pub const ON_CPU: u32 = 1 << 2;
+    /// The code path of a read of the end of file is wanted (`bpf_task_pt_regs`, 5.15).
+    pub const STACKS: u32 = 1 << 3;
 }
 
 /// Offsets in bytes into the running kernel's structures, found in its BTF at start-up and given
@@ -266,6 +296,12 @@ pub struct Offsets {
     pub task_group_leader: u32,
     /// `task_struct.start_boottime`
     pub task_start_boottime: u32,
+    /// `pt_regs.ip`; 0 on architectures whose stacks are not taken.
+    pub pt_ip: u32,
+    /// `pt_regs.sp`
+    pub pt_sp: u32,
+    /// `pt_regs.bp`
+    pub pt_bp: u32,
     /// Which bit of `skc_flags` is `SOCK_DEAD`, from `enum sock_flags`.
     pub sock_dead_bit: u32,
 }

@@ -20,6 +20,7 @@ use tcptrace_common::{DeedRecord, deed, feature, flag};
 
 use crate::kernel::{KernelPtr, has, is_tcp, tcp_sock};
 use crate::ring::add_one;
+use crate::stacks;
 
 const TCP_CLOSE_WAIT: u8 = 8;
 const MSG_PEEK: i32 = 2;
@@ -111,6 +112,7 @@ fn send(sk: KernelPtr, kind: u8, program: u32) {
         flags: 0,
         reserved: [0; 6],
         comm: bpf_get_current_comm().unwrap_or_default(),
+        path: 0,
     };
     if has(feature::COOKIE) {
         // SAFETY: a helper call; the verifier checks that `sk` is a socket.
@@ -123,6 +125,9 @@ fn send(sk: KernelPtr, kind: u8, program: u32) {
         record.start_boottime_ns = leader.load(|o| &o.task_start_boottime);
         if task.load::<u32>(|o| &o.task_flags) & PF_EXITING != 0 {
             record.flags = flag::EXITING;
+        }
+        if kind == deed::EOF_READ && has(feature::STACKS) {
+            record.path = stacks::path(task, record.pid, record.at_ns);
         }
     }
     entry.write(record);

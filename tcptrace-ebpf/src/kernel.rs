@@ -52,6 +52,9 @@ const ZERO: Offsets = Offsets {
     task_tgid: 0,
     task_group_leader: 0,
     task_start_boottime: 0,
+    pt_ip: 0,
+    pt_sp: 0,
+    pt_bp: 0,
     sock_dead_bit: 0,
 };
 

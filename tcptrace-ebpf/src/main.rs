@@ -7,6 +7,7 @@ mod deeds;
 mod holders;
 mod kernel;
 mod ring;
+mod stacks;
 mod transition;
 
 /// The programs call GPL-only helpers.

@@ -133,9 +133,9 @@ pub struct WatchArgs {
     /// Which kernel programs to use
     #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_PROBE")]
     pub probe: ProbeChoice,
-    /// Whose stacks to take [default: auto]
-    #[arg(long, value_enum, env = "TCPTRACE_STACKS")]
-    pub stacks: Option<StacksChoice>,
+    /// Whose stacks to take
+    #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_STACKS")]
+    pub stacks: StacksChoice,
     /// In text, tell of every socket rather than of groups
     #[arg(long)]
     pub each: bool,

@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod checkup;
+pub mod code;
 pub mod deadlines;
 pub mod decode;
 pub mod engine;

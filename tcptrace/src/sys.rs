@@ -14,4 +14,5 @@ pub mod privileges;
 pub mod probe;
 pub mod process;
 pub mod sockdiag;
+pub mod stacks;
 pub mod threads;

@@ -15,7 +15,7 @@ use crate::model::tracker::{Thresholds, Tracker};
 use crate::report::{json, text};
 use crate::sys::clock;
 use crate::sys::loader::Kernel;
-use crate::sys::probe::{Probe, RING_BYTES, Source};
+use crate::sys::probe::{Probe, RING_BYTES, Source, Wanted};
 
 const CAPACITY: usize = 1 << 20;
 
@@ -27,7 +27,11 @@ pub fn run(args: &EventsArgs, style: &Style) -> Result<()> {
 async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     let mut stop = Stop::new()?;
     let filter = filters::socket_filter(&args.filter)?;
-    let mut probe = attach(&mut Kernel::read()?, args.probe, RING_BYTES, true)?;
+    let mut probe = attach(
+        &mut Kernel::read()?,
+        args.probe,
+        Wanted { ring_bytes: RING_BYTES, on_cpu: true, stacks: false },
+    )?;
     if probe.source() == Source::Classic && !filter.namespaces.is_empty() {
         bail!("the classic tracepoint does not tell network namespaces: --netns needs --probe btf");
     }

@@ -9,7 +9,7 @@ use super::session::runtime;
 use super::{Style, filters, notice, say_fallback};
 use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
-use crate::model::evidence::Evidence;
+use crate::model::evidence::{Evidence, Suspect};
 use crate::model::group::group_id;
 use crate::model::socket::Identity;
 use crate::model::stay::Stay;
@@ -54,7 +54,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
         Err(error) => (Holders::Proc, Some(error)),
     };
     say_fallback(why);
-    let mut worker = Worker::start(holders)?;
+    let mut worker = Worker::start(holders, None)?;
     worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
@@ -76,7 +76,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
     tracker.snapshot_ends(clock::now(), &snapshot, |_| true);
     let stays: Vec<_> = tracker.stays().copied().collect();
     tokio::time::sleep(BETWEEN_LOOKS).await;
-    worker.ask(Request::Examine(stays))?;
+    worker.ask(Request::Examine(stays.into_iter().map(Suspect::from).collect()))?;
     let Reply::Evidence(evidence) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
     };

@@ -14,7 +14,7 @@ use crate::model::summary::Summary;
 use crate::model::time::Instant;
 use crate::report::{json, text};
 use crate::sys::loader::Kernel;
-use crate::sys::probe::{Probe, Source};
+use crate::sys::probe::{Probe, Source, Wanted};
 
 /// How often the ring is drained: no event waits longer.
 pub const DRAIN: Duration = Duration::from_millis(50);
@@ -32,13 +32,8 @@ pub fn runtime() -> Result<Runtime> {
 }
 
 /// Attaches the probe that was asked for, or the best there is.
-pub fn attach(
-    kernel: &mut Kernel,
-    choice: ProbeChoice,
-    ring_bytes: u32,
-    on_cpu: bool,
-) -> Result<Probe> {
-    let mut attach = |source| Probe::attach(kernel, source, ring_bytes, on_cpu);
+pub fn attach(kernel: &mut Kernel, choice: ProbeChoice, wanted: Wanted) -> Result<Probe> {
+    let mut attach = |source| Probe::attach(kernel, source, wanted);
     match choice {
         ProbeChoice::Btf => attach(Source::Btf),
         ProbeChoice::Tracepoint => attach(Source::Classic),

@@ -21,7 +21,7 @@ use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
-use crate::sys::probe::Probe;
+use crate::sys::probe::{Probe, Wanted};
 
 /// Follows until it is told to stop.
 pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
@@ -38,7 +38,7 @@ fn say_what_is_not_built(args: &WatchArgs) {
     let flags = [
         ("--record", args.record.is_some()),
         ("--record-raw", args.record_raw.is_some()),
-        ("--stacks", args.stacks.is_some_and(|stacks| stacks != StacksChoice::Off)),
+        ("--stacks all", args.stacks == StacksChoice::All),
         ("--listen", args.listen.is_some()),
     ];
     for (flag, _) in flags.into_iter().filter(|(_, given)| *given) {
@@ -49,7 +49,10 @@ fn say_what_is_not_built(args: &WatchArgs) {
 async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
-    let probe = attach(&mut kernel, args.probe, args.ring_size, false)?;
+    let stacks = args.stacks != StacksChoice::Off;
+    let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks };
+    let mut probe = attach(&mut kernel, args.probe, wanted)?;
+    let stacks = stacks.then(|| probe.take_stacks()).transpose()?;
     let holders = open_holders(&mut kernel);
     let mut watch = Watch {
         engine: Engine::new(EngineConfig {
@@ -67,7 +70,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         }),
         probe,
         deeds: Vec::new(),
-        worker: Worker::start(holders)?,
+        worker: Worker::start(holders, stacks)?,
         stdout: Stdout::start().context("cannot start the output thread")?,
         style,
         each: args.each,

@@ -134,14 +134,17 @@ pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
     };
     let exiting = buf.get_u8() & flag::EXITING != 0;
     buf.advance(6);
+    let comm = array(buf);
+    let path = buf.get_u64_ne();
     Ok(Deed {
         at,
         cookie: (cookie != 0).then_some(cookie),
         skaddr,
         kind,
         exiting,
-        by: OnCpu { pid, tid, comm: array(buf) },
+        by: OnCpu { pid, tid, comm },
         start_ticks: (start_ns != 0).then(|| ticks(start_ns)),
+        path: (path != 0).then_some(path),
     })
 }
 
@@ -287,7 +290,9 @@ mod tests {
         bytes.extend([4711u32.to_ne_bytes(), 4712u32.to_ne_bytes()].concat());
         bytes.extend([kind::EOF_PEEKED, flag::EXITING, 0, 0, 0, 0, 0, 0]);
         bytes.extend(*b"reader\0\0\0\0\0\0\0\0\0\0");
+        bytes.extend(99u64.to_ne_bytes());
         let decoded = deed(&bytes).unwrap();
+        assert_eq!(decoded.path, Some(99));
         assert_eq!((decoded.cookie, decoded.kind), (Some(42), DeedKind::EofPeeked));
         assert_eq!(
             (decoded.by.pid, decoded.by.tid, decoded.by.comm()),

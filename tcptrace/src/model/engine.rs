@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::alert::{Alert, alert_id};
 use super::event::{Deed, DeedKind, Lost, Transition};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups, group_id};
 use super::orphans::{Namespaces, Orphans};
@@ -57,7 +57,7 @@ pub enum Input<'a> {
 #[derive(Debug)]
 pub enum Output {
     /// Find out about these and answer with [`Input::Evidence`]. No more is asked before that.
-    Examine(Vec<Stay>),
+    Examine(Vec<Suspect>),
     /// Look at all sockets and answer with [`Input::Snapshot`], likewise.
     TakeSnapshot {
         /// Whether those in other states count too.
@@ -207,7 +207,9 @@ impl Engine {
             let due: Vec<_> = core::iter::from_fn(|| self.tracker.pop_due(now)).collect();
             if !due.is_empty() {
                 self.examining = Some(due.iter().map(|stay| stay.id).collect());
-                self.outputs.push_back(Output::Examine(due));
+                let suspect = |stay: Stay| Suspect { stay, eof_reads: self.reads.of(stay.key) };
+                let suspects = due.into_iter().map(suspect).collect();
+                self.outputs.push_back(Output::Examine(suspects));
             }
         }
         if self.repair.is_due(self.tracker.counts().gaps) && now >= self.repair.not_before {

@@ -93,6 +93,8 @@ pub struct Deed {
     pub by: OnCpu,
     /// When its process began, in clock ticks since boot, if the probe tells.
     pub start_ticks: Option<u64>,
+    /// What the code path is known by, for a read of the end of file.
+    pub path: Option<u64>,
 }
 
 /// What was done.

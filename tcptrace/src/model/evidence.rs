@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::code::Stack;
 use super::event::Progress;
 use super::process::Holder;
 use super::reads::EofRead;
@@ -40,6 +41,8 @@ pub struct Evidence {
     pub timer: Timer,
     /// Who has read the end of file, the first first.
     pub eof_reads: Vec<EofRead>,
+    /// The code that read the end of file first, where a copy of its stack was made.
+    pub stack: Option<Stack>,
     /// What keeps it open where no process holds it.
     pub held_by: Option<HeldBy>,
     /// What the threads of the process that holds it are doing.
@@ -66,6 +69,21 @@ impl Evidence {
             sources: Sources { sock_diag: true, sock_diag_asked: true, ..Sources::default() },
             ..Self::default()
         }
+    }
+}
+
+/// A stay to find out about.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The stay.
+    pub stay: Stay,
+    /// Who has read the end of file so far.
+    pub eof_reads: Vec<EofRead>,
+}
+
+impl From<Stay> for Suspect {
+    fn from(stay: Stay) -> Self {
+        Self { stay, eof_reads: Vec::new() }
     }
 }
 

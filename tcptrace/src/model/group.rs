@@ -7,8 +7,10 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::alert::Alert;
+use super::code::Stack;
 use super::forecast::{Forecast, forecast};
 use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
@@ -32,6 +34,8 @@ pub struct GroupKey {
     /// For members that nobody is blamed for: where they are.
     place: Option<(Option<NetNs>, u16)>,
     verdict: Verdict,
+    /// The code path, where it is known.
+    code: Option<Arc<str>>,
 }
 
 impl GroupKey {
@@ -42,12 +46,17 @@ impl GroupKey {
             let ends = stay.endpoints;
             (stay.netns, ends.local.port().min(ends.remote.port()))
         });
-        Self { process, place, verdict: finding.verdict }
+        Self { process, place, verdict: finding.verdict, code: finding.code.clone() }
     }
 
     fn id(&self, boot_id: &str) -> Rc<str> {
         let boot = boot_id.get(..8).unwrap_or(boot_id);
-        let verdict = self.verdict.name();
+        let mut verdict = self.verdict.name().to_owned();
+        if let Some(code) = &self.code {
+            // The same in every run, as long as the program's code is.
+            let sum = code.bytes().fold(0u32, |sum, byte| sum.rotate_left(5) ^ u32::from(byte));
+            verdict += &format!("-{sum:x}");
+        }
         match (self.process, self.place) {
             (Some((pid, start)), _) => format!("{boot}-{pid}.{}-{verdict}", start.unwrap_or(0)),
             (None, Some((netns, port))) => {
@@ -102,6 +111,10 @@ pub struct GroupNotice {
     pub confidence: Confidence,
     /// The state they are in.
     pub state: StayState,
+    /// The code path of all of them, in a line.
+    pub code: Option<Arc<str>>,
+    /// What to know about that.
+    pub caveat: Option<&'static str>,
     /// The process blamed for all of them.
     pub blame: Option<Blame>,
     /// How many there are now; in the first message, how many there have been.
@@ -141,6 +154,8 @@ struct Group {
     verdict: Verdict,
     confidence: Confidence,
     state: StayState,
+    code: Option<Arc<str>>,
+    caveat: Option<&'static str>,
     blame: Option<Blame>,
     members: BTreeMap<StayId, Alert>,
     peak: usize,
@@ -178,6 +193,8 @@ impl Groups {
                 verdict: alert.finding.verdict,
                 confidence: alert.finding.confidence,
                 state: alert.stay.state,
+                code: alert.finding.code.clone(),
+                caveat: alert.evidence.stack.as_ref().and_then(Stack::caveat),
                 blame: alert.finding.blame.clone(),
                 members: BTreeMap::new(),
                 peak: 0,
@@ -316,6 +333,8 @@ impl Group {
             verdict: self.verdict,
             confidence: self.confidence,
             state: self.state,
+            code: self.code.clone(),
+            caveat: self.caveat.filter(|_| self.code.is_some()),
             blame: self.blame.clone(),
             members: if status == GroupStatus::Firing { self.peak } else { self.members.len() },
             peak: self.peak,

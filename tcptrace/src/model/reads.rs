@@ -28,6 +28,8 @@ pub struct EofRead {
     pub start_ticks: Option<u64>,
     /// With `MSG_PEEK`, which leaves the end of file there.
     pub peeked: bool,
+    /// What its code path is known by.
+    pub path: Option<u64>,
 }
 
 impl EofRead {
@@ -62,8 +64,8 @@ impl Reads {
             DeedKind::EofPeeked => true,
             DeedKind::Released => return,
         };
-        let Deed { at, by, start_ticks, .. } = *deed;
-        let read = EofRead { at, by, start_ticks, peeked };
+        let Deed { at, by, start_ticks, path, .. } = *deed;
+        let read = EofRead { at, by, start_ticks, peeked, path };
         if is_open {
             self.add(key, read);
         } else {
@@ -128,6 +130,7 @@ mod tests {
             exiting: false,
             by: OnCpu { pid, tid: pid, comm: [0; 16] },
             start_ticks: Some(1),
+            path: None,
         }
     }
 

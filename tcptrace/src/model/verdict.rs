@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::code::Stack;
 use super::evidence::{Evidence, Timer};
 use super::process::{Holder, Process, eldest};
 use super::reads::EofRead;
@@ -158,6 +159,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// How sure that is.
     pub confidence: Confidence,
+    /// The code path that led to it, in a line.
+    pub code: Option<Arc<str>>,
     /// Whom to talk to; `None` when nobody is to blame or holders cannot be seen.
     pub blame: Option<Blame>,
 }
@@ -168,8 +171,8 @@ impl Finding {
         let blamed = |finding: &Self| {
             finding.blame.as_ref().map(|blame| (blame.process.pid, blame.process.start_ticks))
         };
-        (self.verdict, self.confidence, blamed(self))
-            != (other.verdict, other.confidence, blamed(other))
+        (self.verdict, self.confidence, &self.code, blamed(self))
+            != (other.verdict, other.confidence, &other.code, blamed(other))
     }
 }
 
@@ -212,7 +215,16 @@ pub fn judge(stay: &Stay, evidence: &Evidence, threshold: Duration) -> Judgement
 /// stood still for it to count as in use.
 pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
     let verdict = classify(stay, evidence, in_use);
-    Finding { verdict, confidence: confidence(verdict), blame: blame(verdict, evidence) }
+    let code = match verdict {
+        Verdict::EofRead | Verdict::SharedFd => evidence.stack.as_ref().map(Stack::path),
+        _ => None,
+    };
+    Finding {
+        verdict,
+        confidence: confidence(verdict),
+        code: code.map(Arc::from),
+        blame: blame(verdict, evidence),
+    }
 }
 
 fn classify(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Verdict {

@@ -13,6 +13,7 @@ use lines::{
 
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
+use crate::model::code::Stack;
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
@@ -98,7 +99,7 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
                 comm: &process.comm,
             }),
             verdict: notice.verdict.name(),
-            code_path: None,
+            code_path: notice.code.as_deref(),
         },
         members: notice.members,
         oldest_ms: millis(notice.oldest),
@@ -244,6 +245,7 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
     ];
     let first = |peeked| evidence.eof_reads.iter().find(|read| read.peeked == peeked);
     let (read, peeked) = (first(false), first(true));
+    let stack = evidence.stack.as_ref();
     EvidenceLine {
         recv_queue: evidence.recv_queue,
         send_queue: evidence.send_queue,
@@ -257,8 +259,9 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
         },
         last_send_ms: evidence.last_send.map(millis),
         thread_state: evidence.threads.map(ThreadState::name),
-        stack: None,
-        stack_complete: None,
+        stack: stack.map(|stack| stack.frames.iter().map(ToString::to_string).collect()),
+        stack_complete: stack.map(|stack| stack.complete),
+        stack_caveat: stack.and_then(Stack::caveat),
         reset_sent: None,
         sources: sources.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect(),
     }

@@ -108,6 +108,8 @@ pub fn group() -> GroupNotice {
             (Peer { ip: "10.0.3.9".parse().unwrap(), port: None }, 16),
         ],
         ended: vec![],
+        code: Some("com.acme.Pool.borrow ← com.acme.OrderClient.send".into()),
+        caveat: None,
         withdrawn: 0,
         forecast: Some(Forecast {
             descriptors: Descriptors { open: 812, limit: 1024 },

@@ -15,6 +15,7 @@ use words::{Count, Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
 use super::escape::Escaped;
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
+use crate::model::code::Stack;
 use crate::model::event::Transition;
 use crate::model::evidence::Evidence;
 use crate::model::forecast::Forecast;
@@ -108,11 +109,24 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         return limit(out, look, notice);
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
+    code(out, look, notice.code.as_deref(), notice.caveat)?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
     limit(out, look, notice)?;
     detail(out, look, "do", notice.verdict.remedy())
+}
+
+/// The code that read the end of file.
+fn code(
+    out: &mut impl Write,
+    look: &Look,
+    path: Option<&str>,
+    caveat: Option<&str>,
+) -> io::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    detail(out, look, "code", Escaped(path))?;
+    caveat.map_or(Ok(()), |caveat| detail(out, look, "", caveat))
 }
 
 /// When the process's descriptors will be used up, if there is a trend.
@@ -144,8 +158,10 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     let word = look.paint(STUCK, "STUCK");
     let least = if alert.stay.exact { "" } else { "at least " };
     writeln!(out, "{time}  {word}  {who}: {ends} in {state} for {least}{age}")?;
-    let Finding { verdict, confidence, blame } = &*alert.finding;
+    let Finding { verdict, confidence, code: path, blame } = &*alert.finding;
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
+    let caveat = alert.evidence.stack.as_ref().and_then(Stack::caveat);
+    code(out, look, path.as_deref(), caveat)?;
     detail(out, look, "do", alert.finding.verdict.remedy())
 }
 

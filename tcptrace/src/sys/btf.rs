@@ -277,6 +277,10 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
     let btf = Btf::parse(bytes)?;
     let common = |member: &str, size| btf.offset("sock", &format!("__sk_common.{member}"), size);
     let tcp = |member: &str| btf.offset("tcp_sock", member, 4);
+    let register = |name| {
+        // Only these registers' unwinding is known.
+        if cfg!(target_arch = "x86_64") { btf.offset("pt_regs", name, 8) } else { Ok(0) }
+    };
     Ok(Offsets {
         skc_family: common("skc_family", 2)?,
         skc_state: common("skc_state", 1)?,
@@ -307,6 +311,9 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         task_tgid: btf.offset("task_struct", "tgid", 4)?,
         task_group_leader: btf.offset("task_struct", "group_leader", 8)?,
         task_start_boottime: btf.offset("task_struct", "start_boottime", 8)?,
+        pt_ip: register("ip")?,
+        pt_sp: register("sp")?,
+        pt_bp: register("bp")?,
         sock_dead_bit: btf.enumerator("sock_flags", "SOCK_DEAD")?,
     })
 }

@@ -10,7 +10,7 @@ use super::holders::Holders;
 use super::host::kernel_release;
 use super::loader::Kernel;
 use super::privileges::{Capability, Privileges};
-use super::probe::{Probe, Source};
+use super::probe::{Probe, Source, Wanted};
 use crate::advice::Advice;
 use crate::model::checkup::{Check, CheckStatus};
 
@@ -34,8 +34,9 @@ pub fn run() -> Vec<Check> {
         "found and of the expected sizes".into(),
     ));
     let mut read = read.ok();
+    let wanted = Wanted { ring_bytes: SMALL_RING, on_cpu: false, stacks: true };
     let attaches = |source| {
-        let probe = read.as_mut().map(|kernel| Probe::attach(kernel, source, SMALL_RING, false));
+        let probe = read.as_mut().map(|kernel| Probe::attach(kernel, source, wanted));
         probe.unwrap_or_else(|| Err(anyhow!("there are no programs to load")))
     };
     let good = "loads, attaches, and shows a connection of our own as it is";
@@ -152,7 +153,7 @@ fn privileges() -> Check {
 
 fn namespaces(holders: Holders) -> Check {
     let look = || -> Result<(usize, usize)> {
-        let snapshot = Gatherer::new(holders)?.snapshot(false)?;
+        let snapshot = Gatherer::new(holders, None)?.snapshot(false)?;
         Ok((snapshot.asked.len(), snapshot.closed))
     };
     let gives = "unaccepted connections, orphans and ages of sockets that were there first";

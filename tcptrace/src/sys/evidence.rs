@@ -11,7 +11,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -23,8 +23,9 @@ use super::clock;
 use super::holders::{FdOf, Holders};
 use super::netns::{self, Visitor};
 use super::sockdiag::{self, DiagSocket};
+use super::stacks::Stacks;
 use crate::model::decode::HeldFd;
-use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::evidence::{Evidence, Sources, Suspect, Timer};
 use crate::model::orphans::Namespaces;
 use crate::model::process::eldest;
 use crate::model::snapshot::{Observed, Snapshot};
@@ -41,10 +42,13 @@ const OTHERS: u32 = TcpState::Established.bit()
     | TcpState::Listen.bit();
 const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
 
+/// How long a copy of a stack waits at most until its process's mappings are read.
+const DRAIN: Duration = Duration::from_millis(50);
+
 /// What the thread is asked.
 pub enum Request {
     /// Evidence on these.
-    Examine(Vec<Stay>),
+    Examine(Vec<Suspect>),
     /// Every half-closed socket there is; with `others`, also which sockets in other states.
     Snapshot {
         /// Whether to look at all sockets.
@@ -76,14 +80,14 @@ impl Worker {
     ///
     /// # Errors
     /// If `/proc` is not mounted or no thread can be made.
-    pub fn start(holders: Holders) -> Result<Self> {
+    pub fn start(holders: Holders, stacks: Option<Stacks>) -> Result<Self> {
         let name = holders.name();
         let (requests, inbox) = mpsc::channel();
         let (outbox, replies) = unbounded_channel();
         let (ready, is_ready) = mpsc::channel();
         thread::Builder::new()
             .name("evidence".into())
-            .spawn(move || match Gatherer::new(holders) {
+            .spawn(move || match Gatherer::new(holders, stacks) {
                 Ok(gatherer) => {
                     let _ = ready.send(Ok(()));
                     work(gatherer, &inbox, &outbox);
@@ -120,7 +124,17 @@ impl Worker {
 }
 
 fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &UnboundedSender<Reply>) {
-    while let Ok(request) = inbox.recv() {
+    loop {
+        // A process may end soon after its stack was copied.
+        let pause = if gatherer.stacks.is_some() { DRAIN } else { Duration::MAX };
+        let request = match inbox.recv_timeout(pause) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            request => request.ok(),
+        };
+        if let Some(stacks) = &mut gatherer.stacks {
+            stacks.drain();
+        }
+        let Some(request) = request else { continue };
         let reply = match request {
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
             Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
@@ -137,6 +151,7 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
 /// Looks at the host. Belongs to one thread, which visits other network namespaces.
 pub struct Gatherer {
     holders: Holders,
+    stacks: Option<Stacks>,
     visitor: Visitor,
     /// Whether it was said that sock_diag fails; it would fail at every look.
     warned: Cell<bool>,
@@ -157,17 +172,18 @@ impl Gatherer {
     ///
     /// # Errors
     /// If `/proc` is not mounted.
-    pub fn new(holders: Holders) -> Result<Self> {
-        Ok(Self { holders, visitor: Visitor::new()?, warned: Cell::new(false) })
+    pub fn new(holders: Holders, stacks: Option<Stacks>) -> Result<Self> {
+        Ok(Self { holders, stacks, visitor: Visitor::new()?, warned: Cell::new(false) })
     }
 
     /// Everything that can be found out about `stays`.
     ///
     /// # Errors
     /// If the descriptors cannot be read.
-    pub fn examine(&mut self, stays: &[Stay]) -> Result<Vec<(StayId, Evidence)>> {
+    pub fn examine(&mut self, suspects: &[Suspect]) -> Result<Vec<(StayId, Evidence)>> {
         let looked_at = clock::now();
-        let namespaces: Option<HashSet<_>> = stays.iter().map(|stay| stay.netns).collect();
+        let namespaces: Option<HashSet<_>> =
+            suspects.iter().map(|suspect| suspect.stay.netns).collect();
         let states = HALF_CLOSED | TcpState::Listen.bit();
         // `/proc` knows sockets by their inodes only, so the dumps come first.
         let wanted = |netns| namespaces.as_ref().is_none_or(|these| these.contains(&netns));
@@ -176,10 +192,10 @@ impl Gatherer {
         let wanted = |inode| inodes.contains(&inode);
         let first = Index::new(self.holders.pass(&wanted)?, &dumps);
         let mut people = People::new();
-        let found: Vec<_> = stays
+        let found: Vec<_> = suspects
             .iter()
-            .map(|stay| {
-                let found = Found::new(stay, &first, &dumps);
+            .map(|suspect| {
+                let found = Found::new(&suspect.stay, &first, &dumps);
                 for fd in found.holders.iter().flatten().chain(&found.listener).chain(&found.peer) {
                     people.meet(fd);
                 }
@@ -188,9 +204,19 @@ impl Gatherer {
             .collect();
         let again = Index::new(self.holders.pass(&wanted)?, &dumps);
         let proc = !self.holders.is_iterator();
+        let stacks = &mut self.stacks;
         Ok(found
             .into_iter()
-            .map(|found| (found.stay.id, found.evidence(looked_at, &again, &people, proc)))
+            .zip(suspects)
+            .map(|(found, suspect)| {
+                let id = found.stay.id;
+                let mut evidence = found.evidence(looked_at, &again, &people, proc);
+                let path = suspect.eof_reads.iter().find(|read| !read.peeked);
+                let path = path.and_then(|read| read.path);
+                evidence.stack =
+                    stacks.as_mut().zip(path).and_then(|(stacks, path)| stacks.of(path));
+                (id, evidence)
+            })
             .collect())
     }
 
@@ -335,6 +361,7 @@ impl<'a> Found<'a> {
             last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
             timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
             eof_reads: Vec::new(),
+            stack: None,
             held_by,
             threads: threads.flatten(),
             listener_holders: people.holders(listener.iter()),

@@ -101,6 +101,7 @@ impl Iterator {
             high_water: u64::MAX,
             holder_states: HOLDER_STATES,
             on_cpu: false,
+            stacks: false,
         };
         let ebpf = kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("task_file", btf))?;
         // Sockets are joined with sock_diag's by their cookies.

@@ -56,6 +56,8 @@ pub struct Globals {
     pub holder_states: u32,
     /// Whether transitions say who was on the CPU.
     pub on_cpu: bool,
+    /// Whether to copy the stacks of code that reads the end of file.
+    pub stacks: bool,
 }
 
 impl Kernel {
@@ -144,7 +146,8 @@ impl Types {
 
 fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets) -> Result<Ebpf> {
     let on_cpu = if globals.on_cpu { feature::ON_CPU } else { 0 };
-    let (offsets, features) = (PodOffsets(*offsets), features | on_cpu);
+    let stacks = if globals.stacks { feature::STACKS } else { 0 };
+    let (offsets, features) = (PodOffsets(*offsets), features | on_cpu | stacks);
     let mut loader = EbpfLoader::new();
     loader
         .btf(btf)
@@ -156,6 +159,8 @@ fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets
     if globals.ring_bytes.is_none() {
         loader
             .map_max_entries("DEEDS", SMALLEST_RING)
+            .map_max_entries("STACKS", SMALLEST_RING)
+            .map_max_entries("PATHS", SMALLEST_TABLE)
             .map_max_entries("EOF_TOLD", SMALLEST_TABLE)
             .map_max_entries("OUTLIVING", SMALLEST_TABLE);
     }

@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 pub use deeds::Deeds;
 
 use super::loader::{Globals, Kernel};
+use super::stacks::Stacks;
 use super::{host, netns};
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Deed, Lost, Transition};
@@ -55,6 +56,17 @@ impl Source {
     }
 }
 
+/// What is wanted of a probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Size of its ring in bytes.
+    pub ring_bytes: u32,
+    /// Whether transitions say who was on the CPU.
+    pub on_cpu: bool,
+    /// Whether to copy the stacks of code that reads the end of file.
+    pub stacks: bool,
+}
+
 /// The attached probe. Dropping it detaches.
 pub struct Probe {
     ebpf: Ebpf,
@@ -78,12 +90,11 @@ impl Probe {
     pub fn attach(
         kernel: &mut Kernel,
         source: Source,
-        ring_bytes: u32,
-        on_cpu: bool,
+        Wanted { ring_bytes, on_cpu, stacks }: Wanted,
     ) -> Result<Self> {
         let high_water = u64::from(ring_bytes) / 4;
         let ring_bytes = Some(ring_bytes);
-        let globals = Globals { ring_bytes, high_water, holder_states: 0, on_cpu };
+        let globals = Globals { ring_bytes, high_water, holder_states: 0, on_cpu, stacks };
         let mut ebpf = match source {
             Source::Btf => kernel.load(&globals, |ebpf, btf| {
                 let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
@@ -130,6 +141,14 @@ impl Probe {
         };
         probe.prove().context("the probe does not read this kernel right")?;
         Ok(probe)
+    }
+
+    /// The stacks that are copied, for the one who names them.
+    ///
+    /// # Errors
+    /// If they were taken already.
+    pub fn take_stacks(&mut self) -> Result<Stacks> {
+        Stacks::take(&mut self.ebpf)
     }
 
     /// Where its transitions come from.

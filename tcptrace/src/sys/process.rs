@@ -17,6 +17,11 @@ pub fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// When the process with this pid began, in clock ticks since boot.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    Some(parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start_ticks)
+}
+
 /// Reads about the process with this pid; `None` if there is none (any more).
 pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
     let dir = Path::new("/proc").join(pid.to_string());

@@ -88,7 +88,9 @@ fn outputs(engine: &mut Engine) -> Outputs {
     let mut outputs = Outputs::default();
     while let Some(output) = engine.poll() {
         match output {
-            Output::Examine(stays) => outputs.examine = stays,
+            Output::Examine(suspects) => {
+                outputs.examine = suspects.into_iter().map(|suspect| suspect.stay).collect();
+            }
             Output::Alert(alert) => outputs.alerts.push(*alert),
             Output::Group(group) => outputs.groups.push(*group),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),
@@ -309,6 +311,7 @@ fn read_eof(seconds: u64, cookie: u64, pid: u32) -> Deed {
         exiting: false,
         by: OnCpu { pid, tid: pid, comm: [0; 16] },
         start_ticks: None,
+        path: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn case(state: StayState) -> (Stay, Evidence) {
         last_ack: Some(Duration::from_secs(60)),
         timer: Timer::None,
         eof_reads: Vec::new(),
+        stack: None,
         held_by: None,
         threads: None,
         listener_holders: vec![holder(40, 1, 10)],
@@ -216,7 +217,7 @@ fn an_idle_half_close_is_told_with_low_confidence() {
 
 fn eof_read(pid: u32, start: u64, peeked: bool) -> EofRead {
     let by = OnCpu { pid, tid: pid, comm: *b"reader\0\0\0\0\0\0\0\0\0\0" };
-    EofRead { at: at(101), by, start_ticks: Some(start), peeked }
+    EofRead { at: at(101), by, start_ticks: Some(start), peeked, path: None }
 }
 
 #[test]

@@ -154,8 +154,12 @@ pub(super) struct EvidenceLine {
     pub(super) keepalive: Option<bool>,
     pub(super) last_send_ms: Option<u64>,
     pub(super) thread_state: Option<&'static str>,
-    pub(super) stack: Option<Vec<&'static str>>,
+    /// The code that read the end of file, the innermost function first.
+    pub(super) stack: Option<Vec<String>>,
+    /// Whether it was walked to its outer end.
     pub(super) stack_complete: Option<bool>,
+    /// What stands between these functions and the code that ought to close.
+    pub(super) stack_caveat: Option<&'static str>,
     /// When resolved: whether our side sent a reset rather than a FIN.
     pub(super) reset_sent: Option<bool>,
     /// `iterator`, `proc`, `sock_diag`.
@@ -195,7 +199,7 @@ pub(super) struct ForecastLine {
 pub(super) struct KeyLine<'a> {
     pub(super) process: Option<ProcessKeyLine<'a>>,
     pub(super) verdict: &'static str,
-    pub(super) code_path: Option<&'static str>,
+    pub(super) code_path: Option<&'a str>,
 }
 
 #[derive(Serialize)]

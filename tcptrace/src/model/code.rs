@@ -1,0 +1,158 @@
+//! Code paths: the functions that were running, the innermost first.
+
+use core::fmt;
+
+/// How many functions name a code path in a line.
+const SHOWN: usize = 3;
+
+/// A stack, as far as it could be walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// The innermost first.
+    pub frames: Vec<Frame>,
+    /// Whether it was walked to its outer end.
+    pub complete: bool,
+}
+
+/// One function of a stack. Names are what the program says: hostile, but valid UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Where it was, in the process.
+    pub address: u64,
+    /// The function's name; `None` where there is no symbol.
+    pub function: Option<String>,
+    /// The file that the code comes from; `None` for code that was made at run time.
+    pub module: Option<String>,
+    /// Source file and line.
+    pub source: Option<(String, Option<u32>)>,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.function, &self.module) {
+            (Some(function), _) => f.write_str(function)?,
+            (None, Some(module)) => write!(f, "{:#x} in {}", self.address, file_name(module))?,
+            (None, None) => write!(f, "{:#x}", self.address)?,
+        }
+        match &self.source {
+            Some((file, Some(line))) => write!(f, " ({}:{line})", file_name(file)),
+            Some((file, None)) => write!(f, " ({})", file_name(file)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Frame {
+    /// Whether it only passes a call on: the C library, or Rust's own.
+    fn is_library(&self) -> bool {
+        const FILES: [&str; 4] = ["libc.", "libc-", "libpthread", "ld-musl"];
+        const CRATES: [&str; 6] = ["std::", "<std::", "core::", "<core::", "alloc::", "<alloc::"];
+        let file = self.module.as_deref().map(file_name);
+        let function = self.function.as_deref();
+        file.is_some_and(|file| FILES.iter().any(|library| file.starts_with(library)))
+            || function.is_some_and(|name| CRATES.iter().any(|library| name.starts_with(library)))
+    }
+
+    fn is(&self, names: &[&str]) -> bool {
+        self.function.as_deref().is_some_and(|function| names.iter().any(|n| function.contains(n)))
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+impl Stack {
+    /// The functions that a person would name: without those of libraries that only make the system
+    /// call.
+    pub fn path(&self) -> String {
+        let own: Vec<_> = self.frames.iter().skip_while(|frame| frame.is_library()).collect();
+        let shown = if own.is_empty() { self.frames.iter().collect() } else { own };
+        let mut path = String::new();
+        for (i, frame) in shown.iter().take(SHOWN).enumerate() {
+            if i > 0 {
+                path += " ← ";
+            }
+            path += &frame.to_string();
+        }
+        if shown.len() > SHOWN || !self.complete {
+            path += " ← …";
+        }
+        path
+    }
+
+    /// What stands between these functions and the code that ought to close, if anything does.
+    pub fn caveat(&self) -> Option<&'static str> {
+        let any = |names: &[&str]| self.frames.iter().any(|frame| frame.is(names));
+        if any(&["uv__io_poll", "event_base_loop", "ev_run"]) {
+            Some("an event loop: this shows who read, not who should close")
+        } else if any(&["_PyEval_EvalFrame", "PyEval_EvalCode"]) {
+            Some(
+                "the interpreter's own functions: `python3 -X perf` (3.12) gives those of the program",
+            )
+        } else if self.frames.iter().any(|frame| frame.function.is_none() && frame.module.is_none())
+        {
+            Some(
+                "code made at run time: a perf map names it (node --perf-basic-prof; Java: jcmd PID \
+                 Compiler.perfmap)",
+            )
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, module: &str) -> Frame {
+        Frame {
+            address: 0x1234,
+            function: (!function.is_empty()).then(|| function.to_owned()),
+            module: (!module.is_empty()).then(|| module.to_owned()),
+            source: None,
+        }
+    }
+
+    #[test]
+    fn the_c_library_is_left_out_where_there_is_more() {
+        let mut stack = Stack {
+            frames: vec![
+                frame("__libc_recv", "/lib/x86_64-linux-gnu/libc.so.6"),
+                Frame {
+                    source: Some(("/src/leak.c".into(), Some(42))),
+                    ..frame("handle", "/bin/leak")
+                },
+                frame("main", "/bin/leak"),
+            ],
+            complete: true,
+        };
+        assert_eq!(stack.path(), "handle (leak.c:42) ← main");
+        stack.complete = false;
+        assert_eq!(stack.path(), "handle (leak.c:42) ← main ← …");
+        stack.frames.truncate(1);
+        assert_eq!(stack.path(), "__libc_recv ← …");
+    }
+
+    #[test]
+    fn what_has_no_name_is_an_address() {
+        let stack =
+            Stack { frames: vec![frame("", "/bin/stripped"), frame("", "")], complete: true };
+        assert_eq!(stack.path(), "0x1234 in stripped ← 0x1234");
+        assert!(stack.caveat().unwrap().starts_with("code made at run time"));
+    }
+
+    #[test]
+    fn an_event_loop_says_so() {
+        let stack = Stack {
+            frames: vec![
+                frame("read", "libc.so.6"),
+                frame("uv__read", "node"),
+                frame("uv__io_poll", "node"),
+            ],
+            complete: true,
+        };
+        assert!(stack.caveat().unwrap().contains("not who should close"));
+    }
+}

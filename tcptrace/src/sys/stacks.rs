@@ -1,0 +1,120 @@
+//! The code that reads the end of file: copies of stacks come from the kernel, are kept with the
+//! process's mappings, and are unwound and named only if somebody is told of them.
+
+mod maps;
+mod symbols;
+mod unwind;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use bytes::Buf as _;
+use maps::Mapping;
+use tcptrace_common::{STACK_BYTES, StackRecord};
+
+use super::process;
+use crate::model::code::Stack;
+
+/// Copies that are kept: 16 KiB each at most.
+const KEPT: usize = 512;
+
+/// What was captured, by code path.
+pub struct Stacks {
+    ring: RingBuf<MapData>,
+    kept: HashMap<u64, Kept>,
+    order: VecDeque<u64>,
+}
+
+enum Kept {
+    Captured(Box<Captured>),
+    /// `None`: it could not be walked at all.
+    Named(Option<Stack>),
+}
+
+/// A thread as it was, with what its process had mapped.
+struct Captured {
+    pid: u32,
+    start_ticks: Option<u64>,
+    ip: u64,
+    sp: u64,
+    bp: u64,
+    stack: Vec<u8>,
+    mappings: Arc<[Mapping]>,
+}
+
+impl Stacks {
+    /// Takes the ring out of the loaded object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        let map = ebpf.take_map("STACKS").context("no map STACKS")?;
+        let (kept, order) = (HashMap::new(), VecDeque::new());
+        Ok(Self { ring: RingBuf::try_from(map)?, kept, order })
+    }
+
+    /// Takes in what was copied. The sooner after the copy the better: a process that has ended has
+    /// no mappings any more.
+    pub fn drain(&mut self) {
+        // Many copies of one process mostly come together.
+        let mut mappings = HashMap::<u32, Arc<[Mapping]>>::new();
+        while let Some(record) = self.ring.next() {
+            let Some((path, mut captured)) = decode(&record) else { continue };
+            let pid = captured.pid;
+            let of_pid = mappings.entry(pid).or_insert_with(|| {
+                maps::executable(&fs::read(format!("/proc/{pid}/maps")).unwrap_or_default()).into()
+            });
+            captured.mappings = Arc::clone(of_pid);
+            captured.start_ticks = process::start_ticks(pid);
+            if self.order.len() >= KEPT
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.kept.remove(&oldest);
+            }
+            self.order.push_back(path);
+            self.kept.insert(path, Kept::Captured(Box::new(captured)));
+        }
+    }
+
+    /// The stack of a code path, named now if it was not before.
+    pub fn of(&mut self, path: u64) -> Option<Stack> {
+        let kept = self.kept.get_mut(&path)?;
+        if let Kept::Captured(captured) = kept {
+            *kept = Kept::Named(captured.name());
+        }
+        match kept {
+            Kept::Named(stack) => stack.clone(),
+            Kept::Captured(_) => None,
+        }
+    }
+}
+
+impl Captured {
+    fn name(&self) -> Option<Stack> {
+        if self.mappings.is_empty() {
+            return None;
+        }
+        // Another process may have its pid by now.
+        let alive =
+            self.start_ticks.is_some() && process::start_ticks(self.pid) == self.start_ticks;
+        let (addresses, complete) = unwind::walk(self, alive);
+        let frames = symbols::name(&addresses, self.pid, alive, &self.mappings);
+        (!frames.is_empty()).then_some(Stack { frames, complete })
+    }
+}
+
+/// Reads a [`StackRecord`]; the mappings are still to be found.
+fn decode(mut bytes: &[u8]) -> Option<(u64, Captured)> {
+    let buf = &mut bytes;
+    if buf.len() != size_of::<StackRecord>() {
+        return None;
+    }
+    let path = buf.get_u64_ne();
+    let (ip, sp, bp) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
+    let pid = buf.get_u32_ne();
+    let len = (buf.get_u32_ne() as usize).min(STACK_BYTES);
+    let stack = buf[..len].to_vec();
+    let captured = Captured { pid, start_ticks: None, ip, sp, bp, stack, mappings: [].into() };
+    Some((path, captured))
+}

@@ -1,0 +1,88 @@
+//! Walking a copied stack by the `.eh_frame` of what was mapped.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
+use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module, Unwinder as _};
+use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache};
+
+use super::Captured;
+use super::maps::Mapping;
+
+/// Deeper stacks are cut.
+const DEEPEST: usize = 64;
+
+/// The addresses of the instructions that were under way, the innermost first, and whether that is
+/// all. `alive` says whether the process may be asked for its files.
+pub(super) fn walk(captured: &Captured, alive: bool) -> (Vec<u64>, bool) {
+    let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
+    for mapping in captured.mappings.iter() {
+        if let Some(module) = module(mapping, captured.pid, alive) {
+            unwinder.add_module(module);
+        }
+    }
+    let mut read = |address: u64| {
+        let at =
+            address.checked_sub(captured.sp).and_then(|at| usize::try_from(at).ok()).ok_or(())?;
+        let word = captured.stack.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or(())?;
+        Ok(u64::from_ne_bytes(*word))
+    };
+    let mut cache = CacheX86_64::<_>::new();
+    let regs = UnwindRegsX86_64::new(captured.ip, captured.sp, captured.bp);
+    let mut frames = unwinder.iter_frames(captured.ip, regs, &mut cache, &mut read);
+    let mut addresses = Vec::new();
+    while addresses.len() < DEEPEST {
+        match frames.next() {
+            Ok(Some(frame)) => addresses.push(frame),
+            Ok(None) => return (lookups(addresses), true),
+            Err(_) => break,
+        }
+    }
+    (lookups(addresses), false)
+}
+
+/// A return address is behind the call.
+fn lookups(frames: Vec<FrameAddress>) -> Vec<u64> {
+    frames.into_iter().map(FrameAddress::address_for_lookup).collect()
+}
+
+/// Where the file of a mapping can be opened: through the process, which may be in another mount
+/// namespace, as long as it lives.
+fn file(mapping: &Mapping, pid: u32, alive: bool) -> Option<PathBuf> {
+    let path = mapping.path.as_ref()?;
+    Some(if alive {
+        format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end).into()
+    } else {
+        path.into()
+    })
+}
+
+fn module(mapping: &Mapping, pid: u32, alive: bool) -> Option<Module<Arc<[u8]>>> {
+    let file = ReadCache::new(File::open(file(mapping, pid, alive)?).ok()?);
+    let object = object::File::parse(&file).ok()?;
+    // How far the code was moved from where the file says it is.
+    let moved = object.segments().find_map(|segment| {
+        let (offset, size) = segment.file_range();
+        let first_page = offset & !0xfff;
+        let inside = (first_page..offset + size).contains(&mapping.offset);
+        let stated = segment.address().wrapping_sub(offset).wrapping_add(mapping.offset);
+        inside.then(|| mapping.start.wrapping_sub(stated))
+    })?;
+    let section = |name: &str| object.section_by_name(name);
+    let range = |name| section(name).map(|s| s.address()..s.address() + s.size());
+    let data = |name| section(name)?.data().ok().map(Arc::from);
+    let info = ExplicitModuleSectionInfo {
+        base_svma: 0,
+        text_svma: range(".text"),
+        got_svma: range(".got"),
+        eh_frame_svma: range(".eh_frame"),
+        eh_frame: data(".eh_frame"),
+        eh_frame_hdr_svma: range(".eh_frame_hdr"),
+        eh_frame_hdr: data(".eh_frame_hdr"),
+        ..ExplicitModuleSectionInfo::default()
+    };
+    let name = mapping.path.clone().unwrap_or_default();
+    Some(Module::new(name, mapping.start..mapping.end, moved, info))
+}
