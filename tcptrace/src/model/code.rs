@@ -17,7 +17,7 @@ pub struct Stack {
 /// One function of a stack. Names are what the program says: hostile, but valid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// Where it was, in the process.
+    /// Where it was: in the module's file, or in the process where there is no file.
     pub address: u64,
     /// The function's name; `None` where there is no symbol.
     pub function: Option<String>,
@@ -31,7 +31,7 @@ impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.function, &self.module) {
             (Some(function), _) => f.write_str(function)?,
-            (None, Some(module)) => write!(f, "{:#x} in {}", self.address, file_name(module))?,
+            (None, Some(module)) => write!(f, "{}+{:#x}", file_name(module), self.address)?,
             (None, None) => write!(f, "{:#x}", self.address)?,
         }
         match &self.source {
@@ -139,7 +139,7 @@ mod tests {
     fn what_has_no_name_is_an_address() {
         let stack =
             Stack { frames: vec![frame("", "/bin/stripped"), frame("", "")], complete: true };
-        assert_eq!(stack.path(), "0x1234 in stripped ← 0x1234");
+        assert_eq!(stack.path(), "stripped+0x1234 ← 0x1234");
         assert!(stack.caveat().unwrap().starts_with("code made at run time"));
     }
 

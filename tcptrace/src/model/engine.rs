@@ -306,6 +306,8 @@ impl Engine {
         let Some(&stay) = self.tracker.get(id) else { return };
         let threshold = self.config.thresholds.of(stay.state);
         evidence.eof_reads = self.reads.of(stay.key);
+        let path = evidence.eof_reads.iter().find(|read| !read.peeked).and_then(|read| read.path);
+        evidence.proof = path.and_then(|path| self.reads.proof(path));
         evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
         match judge(&stay, &evidence, threshold) {
             Judgement::Stuck(finding) => {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::code::Stack;
 use super::event::Progress;
 use super::process::Holder;
-use super::reads::EofRead;
+use super::reads::{EofRead, Proof};
 use super::snapshot::Observed;
 use super::socket::{NetNs, TcpState};
 use super::stay::Stay;
@@ -43,6 +43,8 @@ pub struct Evidence {
     pub eof_reads: Vec<EofRead>,
     /// The code that read the end of file first, where a copy of its stack was made.
     pub stack: Option<Stack>,
+    /// What became of the other sockets that the same code has read the end of.
+    pub proof: Option<Proof>,
     /// What keeps it open where no process holds it.
     pub held_by: Option<HeldBy>,
     /// What the threads of the process that holds it are doing.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::alert::Alert;
 use super::code::Stack;
 use super::forecast::{Forecast, forecast};
+use super::reads::Proof;
 use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -115,6 +116,8 @@ pub struct GroupNotice {
     pub code: Option<Arc<str>>,
     /// What to know about that.
     pub caveat: Option<&'static str>,
+    /// What became of other sockets on that path.
+    pub proof: Option<Proof>,
     /// The process blamed for all of them.
     pub blame: Option<Blame>,
     /// How many there are now; in the first message, how many there have been.
@@ -156,6 +159,7 @@ struct Group {
     state: StayState,
     code: Option<Arc<str>>,
     caveat: Option<&'static str>,
+    proof: Option<Proof>,
     blame: Option<Blame>,
     members: BTreeMap<StayId, Alert>,
     peak: usize,
@@ -195,6 +199,7 @@ impl Groups {
                 state: alert.stay.state,
                 code: alert.finding.code.clone(),
                 caveat: alert.evidence.stack.as_ref().and_then(Stack::caveat),
+                proof: None,
                 blame: alert.finding.blame.clone(),
                 members: BTreeMap::new(),
                 peak: 0,
@@ -207,6 +212,7 @@ impl Groups {
             });
         // The newest look knows the process best.
         group.blame.clone_from(&alert.finding.blame);
+        group.proof = alert.evidence.proof;
         group.members.insert(alert.stay.id, alert.clone());
         group.peak = group.peak.max(group.members.len());
         group.oldest_ever = group.oldest_ever.min(alert.stay.since);
@@ -334,6 +340,7 @@ impl Group {
             confidence: self.confidence,
             state: self.state,
             code: self.code.clone(),
+            proof: self.proof.filter(|_| self.code.is_some()),
             caveat: self.caveat.filter(|_| self.code.is_some()),
             blame: self.blame.clone(),
             members: if status == GroupStatus::Firing { self.peak } else { self.members.len() },

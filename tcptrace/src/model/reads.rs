@@ -17,6 +17,9 @@ use super::time::Instant;
 /// another one which is still being written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Paths that are counted at most: those that the kernel side keeps apart.
+const MOST_PATHS: usize = 4096;
+
 /// One process's first receive that returned the end of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EofRead {
@@ -42,10 +45,22 @@ impl EofRead {
     }
 }
 
+/// What became of the sockets whose end of file one code path of one process has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Since when that is counted.
+    pub since: Instant,
+    /// How many it has read the end of.
+    pub read: u64,
+    /// How many of these have left CLOSE_WAIT since.
+    pub closed: u64,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Reads {
     of: FxHashMap<SocketKey, Readers>,
+    paths: FxHashMap<u64, Proof>,
     early: VecDeque<(SocketKey, EofRead)>,
 }
 
@@ -78,6 +93,7 @@ impl Reads {
         match self.of.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(Readers { first: read, more: Vec::new() });
+                self.count(&read);
             }
             Entry::Occupied(mut entry) => {
                 let readers = entry.get_mut();
@@ -90,6 +106,20 @@ impl Reads {
                 }
             }
         }
+    }
+
+    fn count(&mut self, read: &EofRead) {
+        let Some(path) = read.path.filter(|_| !read.peeked) else { return };
+        if self.paths.len() < MOST_PATHS || self.paths.contains_key(&path) {
+            let since = read.at;
+            let proof = self.paths.entry(path).or_insert(Proof { since, read: 0, closed: 0 });
+            proof.read += 1;
+        }
+    }
+
+    /// What became of the other sockets whose end the same code has read.
+    pub fn proof(&self, path: u64) -> Option<Proof> {
+        self.paths.get(&path).copied()
     }
 
     /// Places reads that came before their socket, and gives up those that have waited for long.
@@ -106,7 +136,11 @@ impl Reads {
 
     /// The socket has left CLOSE_WAIT.
     pub fn forget(&mut self, key: SocketKey) {
-        self.of.remove(&key);
+        let Some(readers) = self.of.remove(&key) else { return };
+        let path = readers.first.path.filter(|_| !readers.first.peeked);
+        if let Some(proof) = path.and_then(|path| self.paths.get_mut(&path)) {
+            proof.closed += 1;
+        }
     }
 
     /// All reads of a socket, the first first.
@@ -151,6 +185,21 @@ mod tests {
         assert_eq!(of, [(7, true), (7, false), (8, false)]);
         reads.forget(KEY);
         assert_eq!(reads.of(KEY), []);
+    }
+
+    #[test]
+    fn what_became_of_a_path_is_counted() {
+        let mut reads = Reads::default();
+        for cookie in 1..=10 {
+            let read = Deed { path: Some(99), ..deed(cookie, 7, DeedKind::EofRead) };
+            reads.take(SocketKey::new(cookie, 0), &read, true);
+        }
+        for cookie in 1..=7 {
+            reads.forget(SocketKey::new(cookie, 0));
+        }
+        let since = Instant::from_nanos(1_000_000_000);
+        assert_eq!(reads.proof(99), Some(Proof { since, read: 10, closed: 7 }));
+        assert_eq!(reads.proof(98), None);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use lines::{
     AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
-    HolderLine, KeyLine, Line, LostLine, ProcessKeyLine, Shown, SocketLine, StaysLine, SummaryLine,
-    TransitionLine, Wall,
+    HolderLine, KeyLine, Line, LostLine, ProcessKeyLine, ProofLine, Shown, SocketLine, StaysLine,
+    SummaryLine, TransitionLine, Wall,
 };
 
 use crate::model::alert::Alert;
@@ -262,6 +262,11 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
         stack: stack.map(|stack| stack.frames.iter().map(ToString::to_string).collect()),
         stack_complete: stack.map(|stack| stack.complete),
         stack_caveat: stack.and_then(Stack::caveat),
+        proof: evidence.proof.map(|proof| ProofLine {
+            since: Wall(anchor.wall_at(proof.since)),
+            read: proof.read,
+            closed: proof.closed,
+        }),
         reset_sent: None,
         sources: sources.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect(),
     }

@@ -12,6 +12,7 @@ use crate::model::forecast::Forecast;
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
 use crate::model::process::{Descriptors, Holder, Process};
+use crate::model::reads::Proof;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
@@ -110,6 +111,7 @@ pub fn group() -> GroupNotice {
         ended: vec![],
         code: Some("com.acme.Pool.borrow ← com.acme.OrderClient.send".into()),
         caveat: None,
+        proof: Some(Proof { since: now(), read: 10_000, closed: 9786 }),
         withdrawn: 0,
         forecast: Some(Forecast {
             descriptors: Descriptors { open: 812, limit: 1024 },

@@ -21,6 +21,7 @@ use crate::model::evidence::Evidence;
 use crate::model::forecast::Forecast;
 use crate::model::group::{GroupNotice, GroupStatus};
 use crate::model::process::Descriptors;
+use crate::model::reads::Proof;
 use crate::model::stay::Stay;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -109,7 +110,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         return limit(out, look, notice);
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
-    code(out, look, notice.code.as_deref(), notice.caveat)?;
+    code(out, look, notice.code.as_deref(), notice.proof, notice.caveat)?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
@@ -122,10 +123,19 @@ fn code(
     out: &mut impl Write,
     look: &Look,
     path: Option<&str>,
+    proof: Option<Proof>,
     caveat: Option<&str>,
 ) -> io::Result<()> {
     let Some(path) = path else { return Ok(()) };
-    detail(out, look, "code", Escaped(path))?;
+    match proof {
+        // Of a single one there is nothing to compare.
+        Some(Proof { read: read @ 2.., closed, .. }) => {
+            let (closed, read) = (Count(closed), Count(read));
+            let text = format_args!("{}  closed {closed} of {read} from this path", Escaped(path));
+            detail(out, look, "code", text)?;
+        }
+        _ => detail(out, look, "code", Escaped(path))?,
+    }
     caveat.map_or(Ok(()), |caveat| detail(out, look, "", caveat))
 }
 
@@ -161,7 +171,7 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     let Finding { verdict, confidence, code: path, blame } = &*alert.finding;
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
     let caveat = alert.evidence.stack.as_ref().and_then(Stack::caveat);
-    code(out, look, path.as_deref(), caveat)?;
+    code(out, look, path.as_deref(), alert.evidence.proof, caveat)?;
     detail(out, look, "do", alert.finding.verdict.remedy())
 }
 

@@ -362,6 +362,7 @@ impl<'a> Found<'a> {
             timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
             eof_reads: Vec::new(),
             stack: None,
+            proof: None,
             held_by,
             threads: threads.flatten(),
             listener_holders: people.holders(listener.iter()),

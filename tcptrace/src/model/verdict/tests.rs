@@ -55,6 +55,7 @@ fn case(state: StayState) -> (Stay, Evidence) {
         timer: Timer::None,
         eof_reads: Vec::new(),
         stack: None,
+        proof: None,
         held_by: None,
         threads: None,
         listener_holders: vec![holder(40, 1, 10)],

@@ -160,10 +160,23 @@ pub(super) struct EvidenceLine {
     pub(super) stack_complete: Option<bool>,
     /// What stands between these functions and the code that ought to close.
     pub(super) stack_caveat: Option<&'static str>,
+    /// What became of the sockets that the same code has read the end of.
+    pub(super) proof: Option<ProofLine>,
     /// When resolved: whether our side sent a reset rather than a FIN.
     pub(super) reset_sent: Option<bool>,
     /// `iterator`, `proc`, `sock_diag`.
     pub(super) sources: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ProofLine {
+    /// Since when they are counted.
+    pub(super) since: Wall,
+    /// How many it has read the end of.
+    pub(super) read: u64,
+    /// How many of these have left CLOSE_WAIT.
+    pub(super) closed: u64,
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,11 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
+    /// Where in the file an address of this mapping is.
+    pub(super) fn offset_of(&self, address: u64) -> u64 {
+        address - self.start + self.offset
+    }
+
     pub(super) fn contains(&self, address: u64) -> bool {
         (self.start..self.end).contains(&address)
     }

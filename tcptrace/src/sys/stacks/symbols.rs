@@ -15,11 +15,13 @@ pub(super) fn name(addresses: &[u64], pid: u32, alive: bool, mappings: &[Mapping
     for (i, &address) in addresses.iter().enumerate() {
         let mapping = mappings.iter().find(|mapping| mapping.contains(address));
         let module = mapping.and_then(|mapping| mapping.path.clone());
+        let within = mapping.filter(|mapping| mapping.path.is_some());
+        let shown = within.map_or(address, |mapping| mapping.offset_of(address));
         match &named {
-            Some(named) => add(&mut frames, address, module, named.get(i)),
+            Some(named) => add(&mut frames, shown, module, named.get(i)),
             None => {
                 let of_file = mapping.and_then(|mapping| of_file(&symbolizer, address, mapping));
-                add(&mut frames, address, module, of_file.as_ref());
+                add(&mut frames, shown, module, of_file.as_ref());
             }
         }
     }
@@ -46,7 +48,7 @@ fn of_file<'a>(
     mapping: &Mapping,
 ) -> Option<Symbolized<'a>> {
     let elf = Source::Elf(Elf::new(mapping.path.as_ref()?));
-    let offset = address - mapping.start + mapping.offset;
+    let offset = mapping.offset_of(address);
     symbolizer.symbolize(&elf, Input::FileOffset(&[offset])).ok()?.pop()
 }
 
