@@ -4,7 +4,9 @@
 //!
 //! Contract with the kernel: `sock_recv_length(struct sock *sk, int ret, int flags)`, called by
 //! `sock_recvmsg` after the protocol's own (`net/socket.c`, since 6.3), also for `MSG_PEEK` and for
-//! reads of length 0, not for `splice`; `tcp_destroy_sock(struct sock *sk)` (`net/ipv4/tcp.c`).
+//! reads of length 0, not for `splice`. Before 6.3 the end of `tcp_recvmsg` tells the same; a program
+//! made for another number of arguments would load and read the wrong one, so user space counts them.
+//! `tcp_destroy_sock(struct sock *sk)` (`net/ipv4/tcp.c`).
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -12,9 +14,9 @@ use aya_ebpf::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
         generated::{bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns},
     },
-    macros::{btf_tracepoint, map},
+    macros::{btf_tracepoint, fexit, map},
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
-    programs::BtfTracePointContext,
+    programs::{BtfTracePointContext, FExitContext},
 };
 use tcptrace_common::{DeedRecord, deed, feature, flag};
 
@@ -51,30 +53,52 @@ struct EofKey {
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn eof(ctx: BtfTracePointContext) -> i32 {
     let received: i32 = ctx.arg(1);
-    if received != 0 {
-        return 0;
+    if received == 0 {
+        eof_read(KernelPtr::argument(&ctx, 0), ctx.arg(2));
     }
-    let sk = KernelPtr::argument(&ctx, 0);
+    0
+}
+
+/// Before 6.3: `tcp_recvmsg(sk, msg, len, flags, addr_len)`.
+#[fexit(function = "tcp_recvmsg")]
+pub fn eof_recvmsg5(ctx: FExitContext) -> i32 {
+    let received: i32 = ctx.arg(5);
+    if received == 0 {
+        eof_read(KernelPtr(ctx.arg::<*const u8>(0)), ctx.arg(3));
+    }
+    0
+}
+
+/// Before 5.19: `tcp_recvmsg(sk, msg, len, nonblock, flags, addr_len)`.
+#[fexit(function = "tcp_recvmsg")]
+pub fn eof_recvmsg6(ctx: FExitContext) -> i32 {
+    let received: i32 = ctx.arg(6);
+    if received == 0 {
+        eof_read(KernelPtr(ctx.arg::<*const u8>(0)), ctx.arg(4));
+    }
+    0
+}
+
+#[inline(always)]
+fn eof_read(sk: KernelPtr, flags: i32) {
     if sk.load::<u8>(|o| &o.skc_state) != TCP_CLOSE_WAIT || !is_tcp(sk) {
-        return 0;
+        return;
     }
     let tcp = tcp_sock(sk);
     if tcp.is_null() {
-        return 0;
+        return;
     }
-    let flags: i32 = ctx.arg(2);
     let kind = if flags & MSG_PEEK == 0 { deed::EOF_READ } else { deed::EOF_PEEKED };
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let rcv_nxt = tcp.load(|o| &o.rcv_nxt);
     let key = EofKey { skaddr: sk.0 as u64, rcv_nxt, pid, kind: u64::from(kind) };
     // Looked up first: an insertion takes a place from another even if it then fails.
     if EOF_TOLD.get_ptr(&key).is_some() {
-        return 0;
+        return;
     }
     if EOF_TOLD.insert(key, 1, 0).is_ok() {
         send(sk, kind, 0);
     }
-    0
 }
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]

@@ -22,6 +22,7 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -255,6 +256,19 @@ impl<'a> Btf<'a> {
         Ok(offset)
     }
 
+    /// How many arguments function `name` takes.
+    ///
+    /// # Errors
+    /// If there is no such function.
+    pub fn arguments(&self, name: &str) -> Result<usize> {
+        let function = self.get(self.find(&[KIND_FUNC], name)?)?;
+        let prototype = self.get(function.size_or_type)?;
+        match prototype.kind {
+            KIND_FUNC_PROTO => Ok(prototype.rest.len() / 8),
+            _ => Err(BtfError::Damaged("a function without a prototype")),
+        }
+    }
+
     /// The value of `name` in enumeration `of`.
     ///
     /// # Errors
@@ -267,6 +281,14 @@ impl<'a> Btf<'a> {
             .map(|(_, value)| value)
             .ok_or_else(|| BtfError::NoMember { of: of.to_owned(), member: name.to_owned() })
     }
+}
+
+/// How many arguments `tcp_recvmsg` takes, which has changed twice.
+///
+/// # Errors
+/// If `bytes` is not BTF or there is no such function.
+pub fn recvmsg_arguments(bytes: &[u8]) -> Result<usize> {
+    Btf::parse(bytes)?.arguments("tcp_recvmsg")
 }
 
 /// All offsets that the kernel programs need.
@@ -337,6 +359,7 @@ mod tests {
         let (int, inner, x, y) = (name("int"), name("inner"), name("x"), name("y"));
         let (outer, a, inside, bits) = (name("outer"), name("a"), name("in"), name("bits"));
         let (e, one) = (name("e"), name("ONE"));
+        let f = name("f");
         let words = [
             // 1: int
             vec![int, KIND_INT << 24, 4, 32],
@@ -361,6 +384,9 @@ mod tests {
             ],
             // 5: enum e { ONE = 1 }
             vec![e, KIND_ENUM << 24 | 1, 4, one, 1],
+            // 6: int (int x, int y), 7: the function f of that type
+            vec![0, KIND_FUNC_PROTO << 24 | 2, 1, x, 1, y, 1],
+            vec![f, KIND_FUNC << 24, 6],
         ]
         .concat();
         let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -381,6 +407,7 @@ mod tests {
         assert_eq!(btf.offset("outer", "a", 4), Ok(0));
         assert_eq!(btf.offset("outer", "in.y", 4), Ok(8));
         assert_eq!(btf.enumerator("e", "ONE"), Ok(1));
+        assert_eq!(btf.arguments("f"), Ok(2));
     }
 
     #[test]
@@ -413,6 +440,7 @@ mod tests {
             if let Ok(btf) = Btf::parse(&blob) {
                 let _ = btf.offset("outer", "in.y", 4);
                 let _ = btf.enumerator("e", "ONE");
+                let _ = btf.arguments("f");
             }
         }
     }

@@ -49,8 +49,8 @@ pub fn run() -> Vec<Check> {
     ));
     if let Some(deeds) = btf.as_ref().ok().and_then(Probe::deeds) {
         checks.push(from_result(
-            "tp_btf/sock_recv_length",
-            "who has read the end of file (Linux 6.3 and later)",
+            "reads of the end of file",
+            "which process saw the end of file: eof_read, shared_fd",
             &deeds.eof,
             "loads and attaches".into(),
         ));

@@ -43,6 +43,7 @@ pub struct Kernel {
 struct Types {
     btf: Btf,
     offsets: Offsets,
+    recvmsg_arguments: Option<usize>,
 }
 
 /// Globals that only some programs have.
@@ -85,7 +86,7 @@ impl Kernel {
         globals: &Globals,
         load: impl Fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>,
     ) -> Result<Ebpf> {
-        let Types { btf, offsets } = self.types.as_ref().map_err(Clone::clone)?;
+        let Types { btf, offsets, .. } = self.types.as_ref().map_err(Clone::clone)?;
         let mut features = self.features;
         loop {
             let mut ebpf = object(globals, features, Some(btf), offsets)?;
@@ -123,6 +124,11 @@ impl Kernel {
         self.types.as_ref().ok().map(|types| &types.btf)
     }
 
+    /// How many arguments `tcp_recvmsg` takes.
+    pub fn recvmsg_arguments(&self) -> Option<usize> {
+        self.types.as_ref().ok()?.recvmsg_arguments
+    }
+
     /// Why the programs that need the kernel's types cannot be loaded, if they cannot.
     pub fn types_missing(&self) -> Option<&Advice> {
         self.types.as_ref().err()
@@ -140,7 +146,8 @@ impl Types {
         let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
         let btf = Btf::parse(&bytes, aya::Endianness::default())
             .map_err(|error| unfit(&error.to_string()))?;
-        Ok(Self { btf, offsets })
+        let recvmsg_arguments = btf::recvmsg_arguments(&bytes).ok();
+        Ok(Self { btf, offsets, recvmsg_arguments })
     }
 }
 

@@ -34,6 +34,10 @@ fn read_to_the_end_and_kept() {
     assert_eq!(alert["evidence"]["eof_read_by"], server.pid());
     assert!(alert["evidence"]["eof_read_at"].is_string());
     assert_eq!(alert["confidence"], "high");
+    // The function that called read, in this very program.
+    let stack = alert["evidence"]["stack"].as_array().unwrap();
+    let ours = |frame: &serde_json::Value| frame.as_str().unwrap().starts_with("obey (actor.rs:");
+    assert!(stack.iter().any(ours), "{stack:#?}");
 }
 
 fn the_child_reads_and_the_parent_keeps() {

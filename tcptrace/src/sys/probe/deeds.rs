@@ -1,9 +1,9 @@
 //! What programs do with sockets whose peer is done: optional, each program by itself.
 
-use anyhow::{Context as _, Result};
-use aya::Ebpf;
+use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, FExit};
+use aya::{Btf, Ebpf};
 
 use super::super::loader::Kernel;
 use crate::model::decode::{self, DecodeError};
@@ -24,20 +24,13 @@ impl Deeds {
         let mut map = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
         let ring = RingBuf::try_from(map("DEEDS")?)?;
         let lost = PerCpuArray::try_from(map("DEEDS_LOST")?)?;
-        let mut attach = |name, tracepoint| -> Result<()> {
-            let btf = kernel.btf().context("this kernel does not tell its types")?;
-            let program: &mut BtfTracePoint =
-                ebpf.program_mut(name).context("the object has no such program")?.try_into()?;
-            program.load(tracepoint, btf)?;
-            program.attach()?;
-            Ok(())
-        };
-        Ok(Self {
-            eof: attach("eof", "sock_recv_length"),
-            released: attach("released", "tcp_destroy_sock"),
-            ring,
-            lost,
-        })
+        let btf = kernel.btf().context("this kernel does not tell its types")?;
+        let eof = attach_tracepoint(ebpf, btf, "eof", "sock_recv_length").or_else(|why| {
+            // The tracepoint's absence is what there is to tell.
+            attach_recvmsg(ebpf, btf, kernel.recvmsg_arguments()).map_err(|_| why)
+        });
+        let released = attach_tracepoint(ebpf, btf, "released", "tcp_destroy_sock");
+        Ok(Self { eof, released, ring, lost })
     }
 
     /// Everything that waits in the ring.
@@ -49,4 +42,26 @@ impl Deeds {
         let one = |slot| -> Result<u64> { Ok(self.lost.get(&slot, 0)?.iter().sum()) };
         Ok(one(0)? + one(1)?)
     }
+}
+
+fn attach_tracepoint(ebpf: &mut Ebpf, btf: &Btf, name: &str, tracepoint: &str) -> Result<()> {
+    let program = ebpf.program_mut(name).context("the object has no such program")?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(tracepoint, btf)?;
+    program.attach()?;
+    Ok(())
+}
+
+/// The end of `tcp_recvmsg`, by the program that was made for its number of arguments.
+fn attach_recvmsg(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<()> {
+    let name = match arguments {
+        Some(5) => "eof_recvmsg5",
+        Some(6) => "eof_recvmsg6",
+        other => bail!("no program for a tcp_recvmsg of {other:?} arguments"),
+    };
+    let program = ebpf.program_mut(name).context("the object has no such program")?;
+    let program: &mut FExit = program.try_into()?;
+    program.load("tcp_recvmsg", btf)?;
+    program.attach()?;
+    Ok(())
 }
