@@ -156,7 +156,7 @@ pub struct DeedRecord {
     pub tid: u32,
     /// What it did: one of [`deed`].
     pub kind: u8,
-    /// [`flag::EXITING`] or nothing.
+    /// [`flag::EXITING`] and [`flag::TASK`], or nothing.
     pub flags: u8,
     /// Always 0.
     pub reserved: [u8; 6],
@@ -216,6 +216,8 @@ pub mod flag {
     pub const DEAD: u8 = 1 << 2;
     /// The task on this CPU has `PF_EXITING`.
     pub const EXITING: u8 = 1 << 3;
+    /// Whether it has was looked at.
+    pub const TASK: u8 = 1 << 5;
     /// The sequence numbers, `err`, `shutdown` and the other flags were read.
     pub const DETAILS: u8 = 1 << 4;
 }
@@ -229,6 +231,9 @@ pub mod feature {
     pub const TASK_BTF: u32 = 1 << 1;
     /// Somebody wants to know who was on the CPU: no kernel lacks it, but it has its price.
     pub const ON_CPU: u32 = 1 << 2;
+    /// Where the former is missing, `bpf_probe_read_kernel` stands in: refused where the kernel is locked
+    /// down for confidentiality.
+    pub const PROBE_READ: u32 = 1 << 4;
     /// The code path of a read of the end of file is wanted (`bpf_task_pt_regs`, 5.15).
     pub const STACKS: u32 = 1 << 3;
 }

@@ -12,21 +12,20 @@ use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns},
+        generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
     },
     macros::{btf_tracepoint, fexit, map},
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
     programs::{BtfTracePointContext, FExitContext},
 };
-use tcptrace_common::{DeedRecord, deed, feature, flag};
+use tcptrace_common::{DeedRecord, deed, feature};
 
-use crate::kernel::{KernelPtr, has, is_tcp, tcp_sock};
+use crate::kernel::{KernelPtr, Task, has, is_tcp, tcp_sock};
 use crate::ring::add_one;
 use crate::stacks;
 
 const TCP_CLOSE_WAIT: u8 = 8;
 const MSG_PEEK: i32 = 2;
-const PF_EXITING: u32 = 0x4;
 
 #[map]
 static DEEDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -142,17 +141,11 @@ fn send(sk: KernelPtr, kind: u8, program: u32) {
         // SAFETY: a helper call; the verifier checks that `sk` is a socket.
         record.cookie = unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) };
     }
-    if has(feature::TASK_BTF) {
-        // SAFETY: a helper call without arguments.
-        let task = KernelPtr(unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const());
-        let leader = task.follow(|o| &o.task_group_leader);
-        record.start_boottime_ns = leader.load(|o| &o.task_start_boottime);
-        if task.load::<u32>(|o| &o.task_flags) & PF_EXITING != 0 {
-            record.flags = flag::EXITING;
-        }
-        if kind == deed::EOF_READ && has(feature::STACKS) {
-            record.path = stacks::path(task, record.pid, record.at_ns);
-        }
+    let task = Task::current();
+    record.start_boottime_ns = task.start_boottime_ns();
+    record.flags = task.flags();
+    if kind == deed::EOF_READ && has(feature::STACKS) && has(feature::TASK_BTF) {
+        record.path = stacks::path(task.known(), record.pid, record.at_ns);
     }
     entry.write(record);
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));

@@ -7,15 +7,23 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{
+            bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie,
+            bpf_skc_to_tcp_sock,
+        },
+    },
     programs::BtfTracePointContext,
 };
-use tcptrace_common::{Offsets, feature};
+use tcptrace_common::{Offsets, feature, flag};
 
 /// `IPPROTO_TCP`. SCTP and DCCP use the same tracepoint with states of their own, MPTCP (262)
 /// sockets have no `tcp_sock`.
 pub const IPPROTO_TCP: u16 = 6;
 const AF_INET6: u16 = 10;
+/// `PF_EXITING` of `include/linux/sched.h`.
+const PF_EXITING: u32 = 0x4;
 
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = ZERO;
@@ -107,6 +115,66 @@ impl KernelPtr {
     #[inline(always)]
     pub fn follow(self, offset: impl FnOnce(&'static Offsets) -> &'static u32) -> Self {
         Self(self.load::<*const u8>(offset))
+    }
+}
+
+/// The task on this CPU, as far as it may be looked at.
+#[derive(Clone, Copy)]
+pub struct Task(KernelPtr);
+
+impl Task {
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: helper calls without arguments. Without BTF the pointer is a number to the
+        // verifier, and is read with a helper.
+        Self(KernelPtr(unsafe {
+            if has(feature::TASK_BTF) {
+                bpf_get_current_task_btf().cast::<u8>().cast_const()
+            } else {
+                bpf_get_current_task() as *const u8
+            }
+        }))
+    }
+
+    /// The task as a pointer that the verifier knows; only with [`feature::TASK_BTF`].
+    #[inline(always)]
+    pub fn known(self) -> KernelPtr {
+        self.0
+    }
+
+    /// `PF_EXITING` as [`flag::EXITING`], with [`flag::TASK`] if it could be looked at.
+    #[inline(always)]
+    pub fn flags(self) -> u8 {
+        let flags: u32 = match self.load(self.0, |o| &o.task_flags) {
+            Some(flags) => flags,
+            None => return 0,
+        };
+        flag::TASK | if flags & PF_EXITING != 0 { flag::EXITING } else { 0 }
+    }
+
+    /// When the process began, `CLOCK_BOOTTIME` nanoseconds; 0 if that could not be looked at.
+    #[inline(always)]
+    pub fn start_boottime_ns(self) -> u64 {
+        let leader: Option<*const u8> = self.load(self.0, |o| &o.task_group_leader);
+        let leader = leader.map(KernelPtr);
+        leader.and_then(|leader| self.load(leader, |o| &o.task_start_boottime)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn load<T: Copy>(
+        self,
+        from: KernelPtr,
+        offset: impl FnOnce(&'static Offsets) -> &'static u32,
+    ) -> Option<T> {
+        if has(feature::TASK_BTF) {
+            Some(from.load(offset))
+        } else if has(feature::PROBE_READ) {
+            let at = from.0.wrapping_add(known(offset(&OFFSETS)) as usize);
+            // SAFETY: the helper checks the address and fails where nothing is.
+            unsafe { bpf_probe_read_kernel(at.cast::<T>()) }.ok()
+        } else {
+            None
+        }
     }
 }
 

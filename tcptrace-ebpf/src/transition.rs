@@ -5,10 +5,7 @@
 //! (`net/ipv4/af_inet.c: inet_sk_set_state`).
 
 use aya_ebpf::{
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task_btf, bpf_ktime_get_ns},
-    },
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
     macros::{btf_tracepoint, map},
     maps::PerCpuArray,
     programs::BtfTracePointContext,
@@ -17,11 +14,11 @@ use aya_log_ebpf::warn;
 use tcptrace_common::{TransitionRecord, feature, flag};
 
 use crate::deeds::outlives;
-use crate::kernel::{KernelPtr, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock};
+use crate::kernel::{
+    KernelPtr, Task, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock,
+};
 use crate::ring::{self, add_one, set};
 
-/// `PF_EXITING` of `include/linux/sched.h`.
-const PF_EXITING: u32 = 0x4;
 /// One past the last state of `include/net/tcp_states.h`: 13 (`TCP_BOUND_INACTIVE`) never comes.
 const STATES_END: i32 = 14;
 /// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
@@ -124,12 +121,6 @@ fn flags(sk: KernelPtr) -> u8 {
     if bits >> (sock_dead_bit() & 63) & 1 == 1 {
         flags |= flag::DEAD;
     }
-    if has(feature::TASK_BTF) {
-        // SAFETY: a helper call without arguments.
-        let task = KernelPtr(unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const());
-        if task.load::<u32>(|o| &o.task_flags) & PF_EXITING != 0 {
-            flags |= flag::EXITING;
-        }
-    }
+    flags |= Task::current().flags();
     flags
 }

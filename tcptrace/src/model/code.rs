@@ -46,10 +46,23 @@ impl Frame {
     /// Whether it only passes a call on: the C library, or Rust's own.
     fn is_library(&self) -> bool {
         const FILES: [&str; 4] = ["libc.", "libc-", "libpthread", "ld-musl"];
+        const CALLS: [&str; 10] = [
+            "read",
+            "readv",
+            "recv",
+            "recvfrom",
+            "recvmsg",
+            "__libc_recv",
+            "__libc_read",
+            "__alt_socketcall",
+            "__syscall_cp_c",
+            "sccp",
+        ];
         const CRATES: [&str; 6] = ["std::", "<std::", "core::", "<core::", "alloc::", "<alloc::"];
         let file = self.module.as_deref().map(file_name);
         let function = self.function.as_deref();
         file.is_some_and(|file| FILES.iter().any(|library| file.starts_with(library)))
+            || function.is_some_and(|name| CALLS.contains(&name))
             || function.is_some_and(|name| CRATES.iter().any(|library| name.starts_with(library)))
     }
 

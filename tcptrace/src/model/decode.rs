@@ -109,7 +109,7 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
             has_socket: flags & flag::HAS_SOCKET != 0,
             has_file: flags & flag::HAS_FILE != 0,
             dead: flags & flag::DEAD != 0,
-            exiting: flags & flag::EXITING != 0,
+            exiting: exiting(flags),
         }),
         progress: details.then_some(progress),
         on_cpu: OnCpu { pid, tid, comm },
@@ -132,7 +132,7 @@ pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
         kind::RELEASED => DeedKind::Released,
         other => return Err(DecodeError::Deed(other)),
     };
-    let exiting = buf.get_u8() & flag::EXITING != 0;
+    let exiting = exiting(buf.get_u8());
     buf.advance(6);
     let comm = array(buf);
     let path = buf.get_u64_ne();
@@ -181,6 +181,10 @@ pub fn held_fd(mut bytes: &[u8]) -> Result<HeldFd, DecodeError> {
         state,
         shutdown,
     })
+}
+
+fn exiting(flags: u8) -> Option<bool> {
+    (flags & flag::TASK != 0).then_some(flags & flag::EXITING != 0)
 }
 
 /// How far sequence number `a` is past `b`; 0 if it is not, as the kernel's `max_t(int, …, 0)`
@@ -288,7 +292,7 @@ mod tests {
             bytes.extend(long.to_ne_bytes());
         }
         bytes.extend([4711u32.to_ne_bytes(), 4712u32.to_ne_bytes()].concat());
-        bytes.extend([kind::EOF_PEEKED, flag::EXITING, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([kind::EOF_PEEKED, flag::TASK | flag::EXITING, 0, 0, 0, 0, 0, 0]);
         bytes.extend(*b"reader\0\0\0\0\0\0\0\0\0\0");
         bytes.extend(99u64.to_ne_bytes());
         let decoded = deed(&bytes).unwrap();
@@ -298,7 +302,7 @@ mod tests {
             (decoded.by.pid, decoded.by.tid, decoded.by.comm()),
             (4711, 4712, &b"reader"[..])
         );
-        assert_eq!((decoded.start_ticks, decoded.exiting), (Some(300), true));
+        assert_eq!((decoded.start_ticks, decoded.exiting), (Some(300), Some(true)));
         bytes[40] = 9;
         assert_eq!(deed(&bytes), Err(DecodeError::Deed(9)));
     }

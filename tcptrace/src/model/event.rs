@@ -42,8 +42,9 @@ pub struct Circumstances {
     pub has_file: bool,
     /// The kernel has taken it over from a program (`SOCK_DEAD`).
     pub dead: bool,
-    /// The task on the CPU is exiting; counts only where that task acts on the socket.
-    pub exiting: bool,
+    /// The task on the CPU is exiting, if that could be seen; counts only where that task acts on the
+    /// socket.
+    pub exiting: Option<bool>,
 }
 
 /// Sequence numbers that tell whether bytes moved between two looks.
@@ -87,8 +88,8 @@ pub struct Deed {
     pub skaddr: u64,
     /// What it was.
     pub kind: DeedKind,
-    /// The process was exiting.
-    pub exiting: bool,
+    /// The process was exiting, if that could be seen.
+    pub exiting: Option<bool>,
     /// The thread that did it.
     pub by: OnCpu,
     /// When its process began, in clock ticks since boot, if the probe tells.

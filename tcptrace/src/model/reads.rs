@@ -161,7 +161,7 @@ mod tests {
             cookie: Some(5),
             skaddr: 0,
             kind,
-            exiting: false,
+            exiting: Some(false),
             by: OnCpu { pid, tid: pid, comm: [0; 16] },
             start_ticks: Some(1),
             path: None,

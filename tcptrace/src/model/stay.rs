@@ -146,26 +146,22 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         (TcpState::Close, ECONNABORTED) => return EndedBy::Killed,
         _ => {}
     }
+    // What the task on the CPU did, where it is that one's doing.
+    let done = |closed| match exiting {
+        Some(true) => EndedBy::ProcessExit,
+        Some(false) => closed,
+        None => EndedBy::Unknown,
+    };
     match (stay.state, event.new) {
-        (StayState::CloseWait, TcpState::LastAck) if exiting => EndedBy::ProcessExit,
-        (StayState::CloseWait, TcpState::LastAck) => EndedBy::Closed,
+        (StayState::CloseWait, TcpState::LastAck) => done(EndedBy::Closed),
         (StayState::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
-            if exiting {
-                EndedBy::ProcessExit
-            } else {
-                EndedBy::ClosedWithReset
-            }
+            done(EndedBy::ClosedWithReset)
         }
         (StayState::CloseWait, TcpState::Close) if err == 0 && !has_socket => {
-            if exiting {
-                EndedBy::ProcessExit
-            } else {
-                EndedBy::ListenerClosed
-            }
+            done(EndedBy::ListenerClosed)
         }
         // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
-        (StayState::FinWait2, TcpState::FinWait2) if exiting => EndedBy::ProcessExit,
-        (StayState::FinWait2, TcpState::FinWait2) => EndedBy::Closed,
+        (StayState::FinWait2, TcpState::FinWait2) => done(EndedBy::Closed),
         // Whether the peer's FIN or the timer ended an orphan does not show in the event.
         (StayState::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
         (StayState::FinWait2, TcpState::Close) if err == 0 => EndedBy::PeerClosed,

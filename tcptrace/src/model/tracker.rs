@@ -216,13 +216,22 @@ impl Tracker {
     }
 
     /// The kernel let go of a socket whose TCP was over.
-    pub fn released(&mut self, key: SocketKey, at: Instant, exiting: bool) -> Option<Ended> {
+    pub fn released(
+        &mut self,
+        key: SocketKey,
+        at: Instant,
+        exiting: Option<bool>,
+    ) -> Option<Ended> {
         let slot = self.live.get(&key).filter(|live| live.state == TcpState::Close)?.slot;
         let stay = *self.stays.get(slot as usize)?;
         self.deadlines.clear(slot);
         self.stays.remove(slot as usize);
         self.live.remove(&key);
-        let by = if exiting { EndedBy::ProcessExit } else { EndedBy::Closed };
+        let by = match exiting {
+            Some(true) => EndedBy::ProcessExit,
+            Some(false) => EndedBy::Closed,
+            None => EndedBy::Unknown,
+        };
         Some(Ended { stay, at, by, reset_sent: None })
     }
 

@@ -100,6 +100,7 @@ impl Kernel {
                 }
                 // From the newest to the oldest: 5.12 has cookies, 5.11 the current task.
                 Err(_) if features & feature::COOKIE != 0 => features &= !feature::COOKIE,
+                Err(_) if features & feature::TASK_BTF != 0 => features = feature::PROBE_READ,
                 Err(_) => features = 0,
             }
         }

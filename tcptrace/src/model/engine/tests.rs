@@ -48,6 +48,7 @@ fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition 
         circumstances: Some(Circumstances {
             has_socket: new != TcpState::Close,
             has_file: new != TcpState::Close,
+            exiting: Some(false),
             ..Default::default()
         }),
         progress: Some(Progress::default()),
@@ -144,7 +145,7 @@ fn each_is_resolved_once_and_the_group_when_it_is_empty() {
     let (mut engine, _) = stuck();
     for cookie in 1..=100 {
         let mut event = event(75, cookie, TcpState::CloseWait, TcpState::LastAck);
-        event.circumstances.as_mut().unwrap().exiting = true;
+        event.circumstances.as_mut().unwrap().exiting = Some(true);
         engine.handle(event.at, Input::Transition(&event));
         engine.handle(event.at, Input::Tick);
     }
@@ -308,7 +309,7 @@ fn read_eof(seconds: u64, cookie: u64, pid: u32) -> Deed {
         cookie: Some(cookie),
         skaddr: 0,
         kind: DeedKind::EofRead,
-        exiting: false,
+        exiting: Some(false),
         by: OnCpu { pid, tid: pid, comm: [0; 16] },
         start_ticks: None,
         path: None,
@@ -373,7 +374,7 @@ fn a_descriptor_that_outlives_its_connection_is_told_of_until_it_is_released() {
     engine.handle(at(70), Input::Evidence(Some(vec![(asked[0].id, evidence(70, &asked[0]))])));
     let alert = &outputs(&mut engine).alerts[0];
     assert_eq!(alert.finding.verdict, Verdict::ClosedNotReleased);
-    let released = Deed { kind: DeedKind::Released, exiting: true, ..read_eof(80, 1, 50) };
+    let released = Deed { kind: DeedKind::Released, exiting: Some(true), ..read_eof(80, 1, 50) };
     engine.handle(at(80), Input::Deed(&released));
     assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::ProcessExit));
 }

@@ -37,6 +37,7 @@ fn event(at: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
         circumstances: Some(Circumstances {
             has_socket: new != Close,
             has_file: new != Close,
+            exiting: Some(false),
             ..Default::default()
         }),
         progress: Some(Progress::default()),
@@ -393,8 +394,8 @@ fn a_descriptor_that_outlives_its_connection_is_a_stay_until_it_is_released() {
 
     tracker.apply(&at_end(event(10, 5, LastAck, Close), true, false));
     assert_eq!(tracker.next_deadline(), Some(seconds(70)));
-    let ended = tracker.released(SocketKey::new(5, 0), seconds(80), false).unwrap();
+    let ended = tracker.released(SocketKey::new(5, 0), seconds(80), Some(false)).unwrap();
     assert_eq!((ended.stay.state, ended.by), (StayState::Closed, EndedBy::Closed));
     assert_eq!((tracker.tracked(), tracker.next_deadline()), (0, None));
-    assert_eq!(tracker.released(SocketKey::new(5, 0), seconds(80), false), None);
+    assert_eq!(tracker.released(SocketKey::new(5, 0), seconds(80), Some(false)), None);
 }

@@ -140,18 +140,15 @@ static void wait_for_state(int fd, int state)
 /* The same for a socket of which nobody has a descriptor. */
 static void wait_until_shown(struct ends ends, unsigned state)
 {
-	for (;; nap(1)) {
+	char wanted[64], line[512];
+	unsigned host = htonl(INADDR_LOOPBACK);
+	snprintf(wanted, sizeof wanted, ": %08X:%04X %08X:%04X %02X ", host, ends.local, host,
+		 ends.remote, state);
+	for (bool shown = false; !shown; nap(1)) {
 		FILE *table = fopen("/proc/net/tcp", "r");
-		char line[512];
-		bool shown = false;
-		while (table && !shown && fgets(line, sizeof line, table)) {
-			unsigned local, remote, is;
-			shown = sscanf(line, "%*d: 0100007F:%x 0100007F:%x %x", &local, &remote, &is) == 3 &&
-				(int)local == ends.local && (int)remote == ends.remote && is == state;
-		}
+		while (table && !shown && fgets(line, sizeof line, table))
+			shown = strstr(line, wanted);
 		must(table ? fclose(table) : -1, "/proc/net/tcp");
-		if (shown)
-			return;
 	}
 }
 
@@ -463,7 +460,8 @@ static void eof_read(void)
 {
 	struct pair pair = new_pair();
 	send_text(pair.client, REQUEST);
-	struct leak leak = ours("CLOSE_WAIT", "eof_read", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "eof_read", ends_of(pair.server), left);
 	handle_request(pair.server);
 	leak.eof_read_by = getpid();
 	leak.function = "handle_request";
@@ -494,7 +492,8 @@ static void eof_read_threaded(void)
 	sem_init(&job.done, 0, 0);
 	must(-pthread_create(&worker, NULL, work, &job), "pthread_create");
 	send_text(pair.client, REQUEST);
-	struct leak leak = ours("CLOSE_WAIT", "eof_read", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "eof_read", ends_of(pair.server), left);
 	while (sem_wait(&job.done) < 0)
 		continue;
 	leak.eof_read_by = getpid();
@@ -528,7 +527,8 @@ static void shared_fd_child_reads(void)
 	}
 	hear(child);
 	send_text(pair.client, REQUEST);
-	struct leak leak = ours("CLOSE_WAIT", "shared_fd", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "shared_fd", ends_of(pair.server), left);
 	hear(child);
 	leak.eof_read_by = child.pid;
 	leak.function = "handle_request";
@@ -550,7 +550,8 @@ static void shared_fd_inherited(void)
 	}
 	hear(child);
 	send_text(pair.client, REQUEST);
-	struct leak leak = ours("CLOSE_WAIT", "shared_fd", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "shared_fd", ends_of(pair.server), left);
 	handle_request(pair.server);
 	close(pair.server);
 	leak.blame = leak.holders[0] = child.pid;
@@ -650,12 +651,13 @@ static void peer_not_closing(void)
 	int64_t before = now();
 	tell(client);
 	handle_request(server);
+	struct leak leak =
+		ours("CLOSE_WAIT", "eof_read", ends_of(server), (struct when){before, now()});
+	/* The FIN is acknowledged later than it is read. */
 	hear(client);
-	struct when began = {before, now()};
-	struct leak theirs =
-		ours("FIN_WAIT2", "peer_not_closing", mirrored(ends_of(server)), began);
+	struct leak theirs = ours("FIN_WAIT2", "peer_not_closing", mirrored(ends_of(server)),
+				  (struct when){before, now()});
 	theirs.holders[0] = client.pid;
-	struct leak leak = ours("CLOSE_WAIT", "eof_read", ends_of(server), began);
 	leak.eof_read_by = getpid();
 	leak.function = "handle_request";
 	declare(theirs);
@@ -686,12 +688,13 @@ static void orphan(void)
 	int64_t before = now();
 	tell(client);
 	wait_for_state(server, TCP_CLOSE_WAIT);
+	struct when left = {before, now()};
 	wait_until_shown(mirrored(ends), TCP_FIN_WAIT2);
-	struct when began = {before, now()};
-	struct leak theirs = ours("FIN_WAIT2", "orphan", mirrored(ends), began);
+	struct leak theirs =
+		ours("FIN_WAIT2", "orphan", mirrored(ends), (struct when){before, now()});
 	theirs.blame = theirs.holders[0] = 0;
 	declare(theirs);
-	declare(ours("CLOSE_WAIT", "eof_unread", ends, began));
+	declare(ours("CLOSE_WAIT", "eof_unread", ends, left));
 	tell_truth_until_end();
 	close(server);
 	ended("[\"peer_closed\",\"closed\"]");
@@ -778,7 +781,8 @@ static void eof_peeked(void)
 	struct pair pair = new_pair();
 	send_text(pair.client, REQUEST);
 	read_request(pair.server);
-	struct leak leak = ours("CLOSE_WAIT", "eof_unread", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "eof_unread", ends_of(pair.server), left);
 	check_for_data(pair.server);
 	leak.eof_peeked_by = getpid();
 	declare(leak);
@@ -796,7 +800,8 @@ static void drained_splice(void)
 	int ends_of_pipe[2];
 	must(pipe(ends_of_pipe), "pipe");
 	send_text(pair.client, REQUEST);
-	struct leak leak = ours("CLOSE_WAIT", "drained", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "drained", ends_of(pair.server), left);
 	relay_to_pipe(pair.server, ends_of_pipe[1]);
 	declare(leak);
 	tell_truth_until_end();
@@ -849,7 +854,8 @@ static void prefork_two_holders(void)
 		}
 		hear(children[i]);
 	}
-	struct leak leak = ours("CLOSE_WAIT", "eof_unread", ends_of(pair.server), client_leaves(&pair));
+	struct when left = client_leaves(&pair);
+	struct leak leak = ours("CLOSE_WAIT", "eof_unread", ends_of(pair.server), left);
 	leak.holders[1] = children[0].pid;
 	leak.holders[2] = children[1].pid;
 	declare(leak);
