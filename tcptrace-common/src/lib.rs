@@ -91,6 +91,47 @@ impl TransitionRecord {
     };
 }
 
+/// A [`TransitionRecord`] of an IPv4 socket without who was on the CPU, which is what most are: the
+/// ring is written to so often that its size counts in the caches.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ShortTransitionRecord {
+    /// As in the long one.
+    pub at_ns: MonotonicNs,
+    /// As in the long one.
+    pub cookie: u64,
+    /// As in the long one.
+    pub skaddr: u64,
+    /// As in the long one.
+    pub netns: u32,
+    /// As in the long one.
+    pub snd_nxt: u32,
+    /// As in the long one.
+    pub snd_una: u32,
+    /// As in the long one.
+    pub rcv_nxt: u32,
+    /// Local address.
+    pub local_addr: [u8; 4],
+    /// Remote address.
+    pub remote_addr: [u8; 4],
+    /// As in the long one.
+    pub local_port: u16,
+    /// As in the long one.
+    pub remote_port: u16,
+    /// As in the long one.
+    pub err: u16,
+    /// As in the long one.
+    pub old_state: u8,
+    /// As in the long one.
+    pub new_state: u8,
+    /// As in the long one.
+    pub shutdown: u8,
+    /// As in the long one.
+    pub flags: u8,
+    /// Always 0.
+    pub reserved: [u8; 6],
+}
+
 /// One file descriptor of one process that refers to a TCP socket.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -204,6 +245,7 @@ pub mod deed {
 const _: () = assert!(size_of::<DeedRecord>() == 72);
 const _: () = assert!(size_of::<StackRecord>() == 40 + STACK_BYTES);
 const _: () = assert!(size_of::<TransitionRecord>() == 112);
+const _: () = assert!(size_of::<ShortTransitionRecord>() == 64);
 const _: () = assert!(size_of::<HolderRecord>() == 104);
 
 /// Bits of [`TransitionRecord::flags`].

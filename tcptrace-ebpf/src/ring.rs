@@ -5,14 +5,13 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tcptrace_common::TransitionRecord;
 
 /// The reader is woken by the records that lie within this many bytes past the high-water mark,
 /// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
 const WAKE_BAND: u64 = 4096;
 
 #[map]
-static TRANSITIONS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+static TRANSITIONS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 /// How many records found no room in the ring, on each CPU, by the program that made them.
 #[map]
 static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
@@ -22,8 +21,8 @@ static HIGH_WATER: u64 = u64::MAX;
 
 /// Sends the record that `make` makes, or counts it as lost by `program`.
 #[inline(always)]
-pub fn send(program: u32, make: impl FnOnce() -> TransitionRecord) {
-    let Some(mut entry) = TRANSITIONS.reserve::<TransitionRecord>(0) else {
+pub fn send<T: 'static>(program: u32, make: impl FnOnce() -> T) {
+    let Some(mut entry) = TRANSITIONS.reserve::<T>(0) else {
         add_one(&TRANSITIONS_LOST, program);
         return;
     };

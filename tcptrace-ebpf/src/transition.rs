@@ -11,7 +11,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::warn;
-use tcptrace_common::{TransitionRecord, feature, flag};
+use tcptrace_common::{ShortTransitionRecord, TransitionRecord, feature, flag};
 
 use crate::deeds::outlives;
 use crate::kernel::{
@@ -23,6 +23,7 @@ use crate::ring::{self, add_one, set};
 const STATES_END: i32 = 14;
 /// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
 const HALF_CLOSED: u32 = 1 << 5 | 1 << 8;
+const AF_INET: u16 = 2;
 const TCP_CLOSE: i32 = 7;
 /// SYN_SENT (2), SYN_RECV (3), CLOSE (7), LISTEN (10) and NEW_SYN_RECV (12): no connection yet.
 const UNCONNECTED: u32 = 1 << 2 | 1 << 3 | 1 << 7 | 1 << 10 | 1 << 12;
@@ -67,35 +68,84 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
     if !(0..STATES_END).contains(&new) {
         warn!(ctx, "inet_sock_set_state: unknown state {} after {}", new, old);
     }
-    ring::send(program, || {
-        let who = identity(sk, tcp);
+    let what = What { sk, tcp, old, new };
+    if has(feature::ON_CPU) || sk.load::<u16>(|o| &o.skc_family) != AF_INET {
+        ring::send(program, || what.long());
+    } else {
+        ring::send(program, || what.short());
+    }
+    true
+}
+
+/// A transition to be told of.
+struct What {
+    sk: KernelPtr,
+    tcp: KernelPtr,
+    old: i32,
+    new: i32,
+}
+
+/// Sequence numbers and circumstances, or zeros.
+#[derive(Default)]
+struct Details {
+    snd_nxt: u32,
+    snd_una: u32,
+    rcv_nxt: u32,
+    err: u16,
+    shutdown: u8,
+    flags: u8,
+}
+
+impl What {
+    #[inline(always)]
+    fn short(&self) -> ShortTransitionRecord {
+        let (who, details) = (identity(self.sk, self.tcp), self.details());
+        ShortTransitionRecord {
+            // SAFETY: a helper call without arguments.
+            at_ns: unsafe { bpf_ktime_get_ns() },
+            cookie: who.cookie,
+            skaddr: self.sk.0 as u64,
+            netns: who.netns,
+            snd_nxt: details.snd_nxt,
+            snd_una: details.snd_una,
+            rcv_nxt: details.rcv_nxt,
+            local_addr: (who.local_addr[0] as u32).to_ne_bytes(),
+            remote_addr: (who.remote_addr[0] as u32).to_ne_bytes(),
+            local_port: who.local_port,
+            remote_port: who.remote_port,
+            err: details.err,
+            old_state: self.old as u8,
+            new_state: self.new as u8,
+            shutdown: details.shutdown,
+            flags: details.flags,
+            reserved: [0; 6],
+        }
+    }
+
+    #[inline(always)]
+    fn long(&self) -> TransitionRecord {
+        let (who, details) = (identity(self.sk, self.tcp), self.details());
         let mut record = TransitionRecord {
             // SAFETY: a helper call without arguments.
             at_ns: unsafe { bpf_ktime_get_ns() },
             cookie: who.cookie,
-            skaddr: sk.0 as u64,
+            skaddr: self.sk.0 as u64,
             netns: who.netns,
+            snd_nxt: details.snd_nxt,
+            snd_una: details.snd_una,
+            rcv_nxt: details.rcv_nxt,
             local_addr: address_bytes(who.local_addr),
             remote_addr: address_bytes(who.remote_addr),
             local_port: who.local_port,
             remote_port: who.remote_port,
+            err: details.err,
             family: who.family,
-            old_state: old as u8,
-            new_state: new as u8,
+            old_state: self.old as u8,
+            new_state: self.new as u8,
+            shutdown: details.shutdown,
+            flags: details.flags,
             ..TransitionRecord::ZERO
         };
-        let over = new == TCP_CLOSE && 1 << (old & 31) & UNCONNECTED == 0;
-        if over || (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED != 0 {
-            record.snd_nxt = tcp.load(|o| &o.snd_nxt);
-            record.snd_una = tcp.load(|o| &o.snd_una);
-            record.rcv_nxt = tcp.load(|o| &o.rcv_nxt);
-            record.err = sk.load::<i32>(|o| &o.sk_err) as u16;
-            record.shutdown = sk.load(|o| &o.sk_shutdown);
-            record.flags = flag::DETAILS | flags(sk);
-            if over && record.flags & flag::HAS_FILE != 0 {
-                outlives(sk);
-            }
-        }
         if has(feature::ON_CPU) {
             let pid_tgid = bpf_get_current_pid_tgid();
             record.on_cpu_pid = (pid_tgid >> 32) as u32;
@@ -103,8 +153,28 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
             record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
         }
         record
-    });
-    true
+    }
+
+    #[inline(always)]
+    fn details(&self) -> Details {
+        let Self { sk, tcp, old, new } = *self;
+        let over = new == TCP_CLOSE && 1 << (old & 31) & UNCONNECTED == 0;
+        if !over && (1 << (old & 31) | 1 << (new & 31)) & HALF_CLOSED == 0 {
+            return Details::default();
+        }
+        let flags = flag::DETAILS | flags(sk);
+        if over && flags & flag::HAS_FILE != 0 {
+            outlives(sk);
+        }
+        Details {
+            snd_nxt: tcp.load(|o| &o.snd_nxt),
+            snd_una: tcp.load(|o| &o.snd_una),
+            rcv_nxt: tcp.load(|o| &o.rcv_nxt),
+            err: sk.load::<i32>(|o| &o.sk_err) as u16,
+            shutdown: sk.load(|o| &o.sk_shutdown),
+            flags,
+        }
+    }
 }
 
 #[inline(always)]

@@ -4,7 +4,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Buf;
-use tcptrace_common::{DeedRecord, HolderRecord, TransitionRecord, deed as kind, flag};
+use tcptrace_common::{
+    DeedRecord, HolderRecord, ShortTransitionRecord, TransitionRecord, deed as kind, flag,
+};
 
 use super::event::{Circumstances, Deed, DeedKind, OnCpu, Progress, Transition};
 use super::process::ticks;
@@ -69,12 +71,15 @@ pub struct HeldFd {
     pub shutdown: u8,
 }
 
-/// Decodes one [`TransitionRecord`].
+/// Decodes one [`TransitionRecord`] or [`ShortTransitionRecord`].
 ///
 /// # Errors
-/// If the length is not exactly the record's, or the family or a state is unknown.
+/// If the length is neither record's, or the family or a state is unknown.
 pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
-    exactly(bytes, size_of::<TransitionRecord>())?;
+    let short = bytes.len() == size_of::<ShortTransitionRecord>();
+    if !short {
+        exactly(bytes, size_of::<TransitionRecord>())?;
+    }
     let buf = &mut bytes;
     let at = Instant::from_nanos(buf.get_u64_ne());
     let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
@@ -84,16 +89,20 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
         snd_una: buf.get_u32_ne(),
         rcv_nxt: buf.get_u32_ne(),
     };
-    let (pid, tid) = (buf.get_u32_ne(), buf.get_u32_ne());
-    let addresses = RawAddresses::read(buf);
+    let (pid, tid) = if short { (0, 0) } else { (buf.get_u32_ne(), buf.get_u32_ne()) };
+    let addresses = if short { RawAddresses::read_short(buf) } else { RawAddresses::read(buf) };
     let err = buf.get_u16_ne();
-    let family = buf.get_u8();
+    let family = if short { AF_INET } else { buf.get_u8() };
     let old = TcpState::try_from(buf.get_u8())?;
     let new = TcpState::try_from(buf.get_u8())?;
     let shutdown = buf.get_u8();
     let flags = buf.get_u8();
-    buf.advance(1);
-    let comm = array(buf);
+    let comm = if short {
+        [0; 16]
+    } else {
+        buf.advance(1);
+        array(buf)
+    };
     let details = flags & flag::DETAILS != 0;
     Ok(Transition {
         at,
@@ -221,6 +230,17 @@ impl RawAddresses {
         }
     }
 
+    /// Addresses of four bytes.
+    fn read_short(buf: &mut &[u8]) -> Self {
+        let mut address = || {
+            let mut address = [0; 16];
+            address[..4].copy_from_slice(&array::<4>(buf));
+            address
+        };
+        let (local, remote) = (address(), address());
+        Self { local, remote, local_port: buf.get_u16_ne(), remote_port: buf.get_u16_ne() }
+    }
+
     fn endpoints(&self, family: u8) -> Result<Endpoints, DecodeError> {
         Ok(Endpoints {
             local: SocketAddr::new(ip(self.local, family)?, self.local_port),
@@ -283,6 +303,17 @@ mod tests {
         assert!(circumstances.has_file && !circumstances.dead);
         assert_eq!((decoded.on_cpu.pid, decoded.on_cpu.tid), (4711, 4712));
         assert_eq!(decoded.on_cpu.comm(), b"nc");
+    }
+
+    #[test]
+    fn a_short_record_says_the_same_as_a_long_one() {
+        let long = record(1, 8, AF_INET);
+        let mut short = long[..40].to_vec();
+        short.extend([&long[48..52], &long[64..68], &long[80..86], &long[87..91]].concat());
+        short.extend([0; 6]);
+        let (mut long, short) = (transition(&long).unwrap(), transition(&short).unwrap());
+        long.on_cpu = OnCpu { pid: 0, tid: 0, comm: [0; 16] };
+        assert_eq!(short, long);
     }
 
     #[test]

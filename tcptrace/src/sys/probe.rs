@@ -28,9 +28,10 @@ use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Deed, Lost, Transition};
 use crate::model::socket::{Identity, TcpState};
 
-/// Size of the ring unless told otherwise, in bytes: a fifth of a second of what two busy cores
-/// can make.
-pub const RING_BYTES: u32 = 8 << 20;
+/// Size of the ring unless told otherwise, in bytes: a twentieth of a second of what two busy cores can
+/// make. A larger one costs more: it is written to all over, again and again, and what lies in the
+/// caches is the programs' own.
+pub const RING_BYTES: u32 = 2 << 20;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
 /// Since then the kernel counts the runs that it skips of classic tracepoints' programs
