@@ -346,7 +346,9 @@ impl<'a> Found<'a> {
         let threads = eldest.map(|holder| people.threads(holder.process.pid));
         let inode = held.map(|held| held.inode).or(socket.map(|socket| socket.inode));
         let kept = inode.filter(|&inode| inode != 0 && holders.as_ref().is_some_and(Vec::is_empty));
-        let held_by = kept.map(|inode| people.keepers().of(inode));
+        let send_queue = held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue));
+        let waits = send_queue.is_some_and(|bytes| bytes > 0);
+        let held_by = kept.map(|inode| people.keepers().of(inode, waits));
         Evidence {
             looked_at,
             located: key.cookie().map(|cookie| (cookie, netns)),
@@ -354,7 +356,7 @@ impl<'a> Found<'a> {
             holders,
             inode,
             recv_queue: held.map(|h| h.recv_queue).or(socket.map(|s| s.recv_queue)),
-            send_queue: held.map(|h| h.send_queue).or(socket.map(|s| s.send_queue)),
+            send_queue,
             progress: held.map(|held| held.progress),
             last_send: socket.and_then(|s| s.ages).map(|ages| ages.last_send),
             last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),

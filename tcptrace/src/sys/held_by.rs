@@ -1,8 +1,8 @@
 //! What keeps a socket open that no process holds, from `/proc`.
 //!
 //! io_uring tells which files are registered with it. That a descriptor is on its way through some
-//! unix socket, or that some call outlives its descriptor, shows without saying whose: where only one
-//! of the two is to be seen, that is it.
+//! unix socket, or that some call outlives its descriptor, shows without saying whose. In CLOSE_WAIT
+//! only a call that sends can block, and only while data waits to be sent, which sets the two apart.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -11,19 +11,9 @@ use std::path::Path;
 use super::threads::{self, Call};
 use crate::model::evidence::HeldBy;
 
-/// Calls that take a descriptor first and can sleep on a socket.
-const BLOCKING: [i64; 10] = [
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
-    libc::SYS_recvmmsg,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_sendto,
-    libc::SYS_sendmsg,
-    libc::SYS_sendmmsg,
-];
+/// Calls that take a descriptor first and can sleep until there is room to send.
+const SENDING: [i64; 5] =
+    [libc::SYS_write, libc::SYS_writev, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_sendmmsg];
 
 /// What was found in one look at all processes.
 #[derive(Debug, Default)]
@@ -58,7 +48,7 @@ impl Keepers {
         }
         self.in_call |= threads::of(pid)
             .filter_map(|tid| threads::call(pid, tid))
-            .any(|Call { number, first }| BLOCKING.contains(&number) && !open.contains_key(&first));
+            .any(|Call { number, first }| SENDING.contains(&number) && !open.contains_key(&first));
     }
 
     /// Takes in a descriptor's `fdinfo`.
@@ -74,13 +64,16 @@ impl Keepers {
         }
     }
 
-    /// What keeps the socket with this inode.
-    pub fn of(&self, inode: u64) -> HeldBy {
-        match (self.registered.contains(&inode), self.in_flight, self.in_call) {
-            (true, ..) => HeldBy::IoUring,
-            (false, true, false) => HeldBy::UnixSocket,
-            (false, false, true) => HeldBy::BlockedCall,
-            _ => HeldBy::Unknown,
+    /// What keeps the socket with this inode, of which data `waits` to be sent or not.
+    pub fn of(&self, inode: u64, waits: bool) -> HeldBy {
+        if self.registered.contains(&inode) {
+            HeldBy::IoUring
+        } else if self.in_call && waits {
+            HeldBy::BlockedCall
+        } else if self.in_flight {
+            HeldBy::UnixSocket
+        } else {
+            HeldBy::Unknown
         }
     }
 }
@@ -94,10 +87,12 @@ mod tests {
         let mut keepers = Keepers::default();
         keepers.read("pos:\t0\nflags:\t02\nUserFiles:\t2\n    0: socket:[77]\n    1: <none>\n");
         keepers.read("pos:\t0\nscm_fds: 0\n");
-        assert_eq!((keepers.of(77), keepers.of(78)), (HeldBy::IoUring, HeldBy::Unknown));
+        let of = |keepers: &Keepers, inode| keepers.of(inode, false);
+        assert_eq!((of(&keepers, 77), of(&keepers, 78)), (HeldBy::IoUring, HeldBy::Unknown));
         keepers.read("pos:\t0\nscm_fds: 1\n");
-        assert_eq!(keepers.of(78), HeldBy::UnixSocket);
+        assert_eq!(of(&keepers, 78), HeldBy::UnixSocket);
         keepers.in_call = true;
-        assert_eq!(keepers.of(78), HeldBy::Unknown, "one of two");
+        assert_eq!(of(&keepers, 78), HeldBy::UnixSocket, "nothing of it waits to be sent");
+        assert_eq!(keepers.of(78, true), HeldBy::BlockedCall);
     }
 }

@@ -24,6 +24,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 
 ESTABLISHED, FIN_WAIT2, CLOSE, CLOSE_WAIT = 1, 5, 7, 8
 REQUEST = b"request"
@@ -158,6 +159,8 @@ class Actor:
             self.line.close()
             self.line = line
             part(self, *args)
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(0)
 
