@@ -258,7 +258,9 @@ pub mod flag {
     pub const DEAD: u8 = 1 << 2;
     /// The task on this CPU has `PF_EXITING`.
     pub const EXITING: u8 = 1 << 3;
-    /// Whether it has was looked at.
+    /// `SOCK_DONE` is set: the peer's FIN has been taken in.
+    pub const DONE: u8 = 1 << 6;
+    /// Whether the task was looked at.
     pub const TASK: u8 = 1 << 5;
     /// The sequence numbers, `err`, `shutdown` and the other flags were read.
     pub const DETAILS: u8 = 1 << 4;
@@ -351,4 +353,6 @@ pub struct Offsets {
     pub pt_bp: u32,
     /// Which bit of `skc_flags` is `SOCK_DEAD`, from `enum sock_flags`.
     pub sock_dead_bit: u32,
+    /// Which is `SOCK_DONE`.
+    pub sock_done_bit: u32,
 }

@@ -64,6 +64,7 @@ const ZERO: Offsets = Offsets {
     pt_sp: 0,
     pt_bp: 0,
     sock_dead_bit: 0,
+    sock_done_bit: 0,
 };
 
 /// A constant that user space sets before the load. The volatile read keeps the compiler from
@@ -80,10 +81,14 @@ pub fn has(bit: u32) -> bool {
     known(&FEATURES) & bit != 0
 }
 
-/// The bit of `skc_flags` that says `SOCK_DEAD`.
+/// `SOCK_DEAD` and `SOCK_DONE` of a socket's flags, as [`flag::DEAD`] and [`flag::DONE`].
 #[inline(always)]
-pub fn sock_dead_bit() -> u32 {
-    known(&OFFSETS.sock_dead_bit)
+pub fn sock_flags(sk: KernelPtr) -> u8 {
+    let bits: u64 = sk.load(|o| &o.skc_flags);
+    let has = |bit: &'static u32| bits >> (known(bit) & 63) & 1 == 1;
+    let dead = if has(&OFFSETS.sock_dead_bit) { flag::DEAD } else { 0 };
+    let done = if has(&OFFSETS.sock_done_bit) { flag::DONE } else { 0 };
+    dead | done
 }
 
 /// A pointer into the kernel that the verifier knows the type of.

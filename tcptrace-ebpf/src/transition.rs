@@ -14,9 +14,7 @@ use aya_log_ebpf::warn;
 use tcptrace_common::{ShortTransitionRecord, TransitionRecord, feature, flag};
 
 use crate::deeds::outlives;
-use crate::kernel::{
-    KernelPtr, Task, address_bytes, has, identity, is_tcp, sock_dead_bit, tcp_sock,
-};
+use crate::kernel::{KernelPtr, Task, address_bytes, has, identity, is_tcp, sock_flags, tcp_sock};
 use crate::ring::{self, add_one, set};
 
 /// One past the last state of `include/net/tcp_states.h`: 13 (`TCP_BOUND_INACTIVE`) never comes.
@@ -187,10 +185,7 @@ fn flags(sk: KernelPtr) -> u8 {
             flags |= flag::HAS_FILE;
         }
     }
-    let bits: u64 = sk.load(|o| &o.skc_flags);
-    if bits >> (sock_dead_bit() & 63) & 1 == 1 {
-        flags |= flag::DEAD;
-    }
+    flags |= sock_flags(sk);
     flags |= Task::current().flags();
     flags
 }

@@ -118,6 +118,7 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
             has_socket: flags & flag::HAS_SOCKET != 0,
             has_file: flags & flag::HAS_FILE != 0,
             dead: flags & flag::DEAD != 0,
+            done: flags & flag::DONE != 0,
             exiting: exiting(flags),
         }),
         progress: details.then_some(progress),

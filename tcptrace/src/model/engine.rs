@@ -25,7 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often a stay that was told of is looked at again: a verdict may get better, and is told again
 /// no more often than that.
 const AGAIN: Duration = Duration::from_secs(60);
-/// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays.
+/// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays: the
+/// peer has to acknowledge, and the program to close what it has shut down.
 const LEAVING: Duration = Duration::from_secs(1);
 /// Between two repairs at least so long, and twenty times as long as the last one took.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
@@ -115,8 +116,7 @@ pub struct Engine {
     tracker: Tracker,
     firing: HashMap<StayId, Alert>,
     reads: Reads,
-    /// Stays that were told of and have ended by a close or a shutdown: which, the next transition
-    /// shows.
+    /// Stays that were told of and have ended by a close or a shutdown: which, shows a moment later.
     leaving: HashMap<SocketKey, Ended>,
     began: Option<Instant>,
     groups: Groups,
@@ -173,6 +173,12 @@ impl Engine {
         let key = deed.key(self.config.identity);
         match deed.kind {
             DeedKind::Released => {
+                // Shut down first and closed then, as Java does.
+                if let Some(mut ended) = self.leaving.remove(&key) {
+                    let exited = deed.exiting == Some(true);
+                    ended.by = if exited { EndedBy::ProcessExit } else { EndedBy::Closed };
+                    self.resolve(&ended);
+                }
                 if let Some(ended) = self.tracker.released(key, deed.at, deed.exiting) {
                     self.resolve(&ended);
                 }
@@ -185,11 +191,13 @@ impl Engine {
 
     /// A socket that was closed has lost its `struct socket` by now, one that was shut down has not.
     fn has_left(&mut self, event: &Transition) {
-        let Some(mut ended) = self.leaving.remove(&event.key) else { return };
+        let Some(ended) = self.leaving.get_mut(&event.key) else { return };
         if event.circumstances.is_some_and(|at_end| at_end.has_socket) {
+            // Unless it is closed within a moment.
             ended.by = EndedBy::Shutdown;
+        } else if let Some(ended) = self.leaving.remove(&event.key) {
+            self.resolve(&ended);
         }
-        self.resolve(&ended);
     }
 
     fn tick(&mut self, now: Instant) {

@@ -42,6 +42,8 @@ pub struct Circumstances {
     pub has_file: bool,
     /// The kernel has taken it over from a program (`SOCK_DEAD`).
     pub dead: bool,
+    /// The peer's FIN has been taken in (`SOCK_DONE`).
+    pub done: bool,
     /// The task on the CPU is exiting, if that could be seen; counts only where that task acts on the
     /// socket.
     pub exiting: Option<bool>,

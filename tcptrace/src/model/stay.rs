@@ -126,7 +126,7 @@ const SHUTDOWN_BOTH: u8 = 3;
 /// Whether the end that `event` makes of `stay` sent a reset or a FIN.
 pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> {
     let ours = matches!(by, EndedBy::Closed | EndedBy::ClosedWithReset | EndedBy::ProcessExit);
-    (ours && stay.state == StayState::CloseWait).then_some(event.new == TcpState::Close)
+    (ours && stay.state != StayState::Closed).then_some(event.new == TcpState::Close)
 }
 
 /// Reads from the event that ended it what ended `stay`.
@@ -136,7 +136,8 @@ pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> 
 /// `sk_shutdown` to 3 first. In softirq `exiting` would be the peer's, so it counts only where the
 /// task on the CPU acts on the socket.
 pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
-    let Some(Circumstances { shutdown, err, has_socket, dead, exiting, .. }) = event.circumstances
+    let Some(Circumstances { shutdown, err, has_socket, dead, done, exiting, .. }) =
+        event.circumstances
     else {
         return EndedBy::Unknown;
     };
@@ -147,24 +148,27 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         _ => {}
     }
     // What the task on the CPU did, where it is that one's doing.
-    let done = |closed| match exiting {
+    let closed_by_task = |closed| match exiting {
         Some(true) => EndedBy::ProcessExit,
         Some(false) => closed,
         None => EndedBy::Unknown,
     };
     match (stay.state, event.new) {
-        (StayState::CloseWait, TcpState::LastAck) => done(EndedBy::Closed),
+        (StayState::CloseWait, TcpState::LastAck) => closed_by_task(EndedBy::Closed),
         (StayState::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
-            done(EndedBy::ClosedWithReset)
+            closed_by_task(EndedBy::ClosedWithReset)
         }
         (StayState::CloseWait, TcpState::Close) if err == 0 && !has_socket => {
-            done(EndedBy::ListenerClosed)
+            closed_by_task(EndedBy::ListenerClosed)
         }
         // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
-        (StayState::FinWait2, TcpState::FinWait2) => done(EndedBy::Closed),
+        (StayState::FinWait2, TcpState::FinWait2) => closed_by_task(EndedBy::Closed),
         // Whether the peer's FIN or the timer ended an orphan does not show in the event.
         (StayState::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
-        (StayState::FinWait2, TcpState::Close) if err == 0 => EndedBy::PeerClosed,
+        (StayState::FinWait2, TcpState::Close) if err == 0 && done => EndedBy::PeerClosed,
+        (StayState::FinWait2, TcpState::Close) if err == 0 => {
+            closed_by_task(EndedBy::ClosedWithReset)
+        }
         _ => EndedBy::Unknown,
     }
 }

@@ -337,6 +337,7 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         pt_sp: register("sp")?,
         pt_bp: register("bp")?,
         sock_dead_bit: btf.enumerator("sock_flags", "SOCK_DEAD")?,
+        sock_done_bit: btf.enumerator("sock_flags", "SOCK_DONE")?,
     })
 }
 

@@ -355,10 +355,26 @@ fn a_shutdown_that_keeps_the_descriptor_is_told_from_a_close() {
     *kept.circumstances.as_mut().unwrap() =
         Circumstances { has_socket: true, has_file: true, ..Default::default() };
     engine.handle(kept.at, Input::Transition(&kept));
-    assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::Shutdown));
     // The peer of the other does not answer: what is known is told after a second.
+    assert!(outputs(&mut engine).alerts.is_empty());
     assert_eq!(engine.next_deadline(), Some(at(76)));
     engine.handle(at(76), Input::Tick);
+    let mut told: Vec<_> = outputs(&mut engine).alerts.iter().map(|a| a.ended_by).collect();
+    told.sort_by_key(|by| by.map(EndedBy::name));
+    assert_eq!(told, [Some(EndedBy::Closed), Some(EndedBy::Shutdown)]);
+}
+
+#[test]
+fn shut_down_and_closed_right_after_is_closed() {
+    let (mut engine, _) = stuck();
+    let over = event(75, 1, TcpState::CloseWait, TcpState::LastAck);
+    engine.handle(over.at, Input::Transition(&over));
+    let mut kept = event(75, 1, TcpState::LastAck, TcpState::Close);
+    *kept.circumstances.as_mut().unwrap() =
+        Circumstances { has_socket: true, has_file: true, ..Default::default() };
+    engine.handle(kept.at, Input::Transition(&kept));
+    let released = Deed { kind: DeedKind::Released, ..read_eof(75, 1, 50) };
+    engine.handle(released.at, Input::Deed(&released));
     assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::Closed));
 }
 

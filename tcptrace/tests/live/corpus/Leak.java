@@ -63,7 +63,7 @@ public final class Leak {
             }
         }
 
-        /** The client is done sending, or gone. */
+        /** The client closes; when the server is in CLOSE_WAIT. */
         When clientLeaves() throws Exception {
             return Ends.of(server).entering("CLOSE_WAIT", client::close);
         }

@@ -152,8 +152,10 @@ async function dataUnreadPaused() {
 
 // The server of `endNotClosed`, in a process of its own.
 async function playSilentServer() {
+  // The parent may be gone at any time, and already be.
   process.on('disconnect', () => process.exit());
-  const tell = (what) => process.send(what, () => {}); // The parent may be gone.
+  if (!process.connected) process.exit();
+  const tell = (what) => process.send(what, () => {});
   const server = net.createServer({ allowHalfOpen: true });
   const accepted = once(server, 'connection');
   tell(await listen(server));

@@ -160,7 +160,9 @@ class Actor:
             self.line = line
             part(self, *args)
         except Exception:
-            traceback.print_exc()
+            # What a parent that is gone does not hear is no error.
+            if os.getppid() == parent:
+                traceback.print_exc()
         finally:
             os._exit(0)
 
