@@ -3,8 +3,8 @@
 //
 //   java Leak.java --list   the cases, one a line: NAME leak|innocent
 //   java Leak.java CASE     sets the case up on 127.0.0.1 and prints its truth, a line of JSON. At
-//                           a line `end` on stdin it ends it and prints {"ended_by": HOW}, HOW being
-//                           null if it is innocent. When stdin ends it exits.
+//                           a line `end` on stdin it ends it and prints {"ended_by": HOW}, HOW
+//                           being null if it is innocent. When stdin ends it exits.
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
