@@ -61,6 +61,30 @@ pub enum Command {
     Doctor,
     /// Show a leaking server of our own, caught before your eyes
     Demo(DemoArgs),
+    /// Explain a verdict: symptom, cause, fix, and how to confirm it
+    Explain(ExplainArgs),
+}
+
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Which
+    #[arg(value_parser = values::VerdictParser)]
+    pub verdict: Verdict,
+    /// In which language
+    #[arg(long, value_enum, default_value = "auto", value_name = "LANG")]
+    pub lang: LanguageChoice,
+}
+
+/// A language to print in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LanguageChoice {
+    /// That of the locale
+    Auto,
+    /// English
+    En,
+    /// Chinese
+    Zh,
 }
 
 /// Flags of `demo`.
@@ -270,6 +294,7 @@ mod tests {
         assert_eq!(watch.filter.socket.addr[1], "::1/128".parse().unwrap());
         assert_eq!(watch.filter.verdict, [Verdict::EofUnread, Verdict::Drained]);
         assert!(parse("tcptrace watch --no-record").is_ok());
+        assert!(parse("tcptrace explain eof_read --lang zh").is_ok());
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
     }
@@ -280,6 +305,7 @@ mod tests {
             ("tcptrace watch --close-wait soon", "like 90s or 2h30m"),
             ("tcptrace watch --close-wait=-5s", "like 90s or 2h30m"),
             ("tcptrace watch --verdict sleepy", "[possible values: kernel, not_accepted"),
+            ("tcptrace explain sleepy", "[possible values: kernel, not_accepted"),
             ("tcptrace watch --addr 10.0.0.0/40", "an address or a network"),
             ("tcptrace watch --ring-size 5000", "a power of two"),
             ("tcptrace events --pid 5", "unexpected argument '--pid'"),

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod events;
+mod explain;
 mod filters;
 mod ls;
 mod output;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Events(args) => events::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
+        Command::Explain(args) => explain::run(&args),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod escape;
 pub mod json;
+pub mod patterns;
 #[cfg(test)]
 mod samples;
 pub mod text;

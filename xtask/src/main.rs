@@ -37,6 +37,8 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Run all leaking programs of the corpus at once, and print what was told of each
+    Corpus,
     /// Measure what watching costs, against no tracer and against tcpstates
     Bench {
         /// Interleaved rounds
@@ -73,6 +75,7 @@ fn run(task: Task) -> Result<()> {
         Task::Run { args } => build::run(&args),
         Task::Test { host: true, filter } => test::host(filter.as_deref()),
         Task::Test { host: false, filter } => test::all(filter.as_deref()),
+        Task::Corpus => test::corpus(),
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
         Task::Load { connections } => bench::generate(connections),
         Task::Lint => test::lint(),

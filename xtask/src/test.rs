@@ -29,6 +29,13 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     run(as_root(live).args(filter))
 }
 
+/// The corpus, all at once: its last words are the confusion table.
+pub fn corpus() -> Result<()> {
+    let object = build::ebpf()?;
+    setup::for_testing()?;
+    run(as_root(live_binary(&object)?).arg("corpus::all_at_once"))
+}
+
 /// Builds the live tests in release, as users run it: they make more traffic than a debug build
 /// keeps up with. Built as this user, run as root.
 fn live_binary(object: &std::path::Path) -> Result<String> {

@@ -115,7 +115,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
     limit(out, look, notice)?;
-    detail(out, look, "do", notice.verdict.remedy())
+    remedy(out, look, notice.verdict)
 }
 
 /// The code that read the end of file.
@@ -172,7 +172,12 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
     let caveat = alert.evidence.stack.as_ref().and_then(Stack::caveat);
     code(out, look, path.as_deref(), alert.evidence.proof, caveat)?;
-    detail(out, look, "do", alert.finding.verdict.remedy())
+    remedy(out, look, alert.finding.verdict)
+}
+
+fn remedy(out: &mut impl Write, look: &Look, verdict: Verdict) -> io::Result<()> {
+    let (remedy, name) = (verdict.remedy(), verdict.name());
+    detail(out, look, "do", format_args!("{remedy}; tcptrace explain {name}"))
 }
 
 fn detail(out: &mut impl Write, look: &Look, label: &str, text: impl Display) -> io::Result<()> {
