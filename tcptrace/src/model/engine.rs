@@ -184,7 +184,7 @@ impl Engine {
                 }
             }
             DeedKind::EofRead | DeedKind::EofPeeked => {
-                self.reads.take(key, deed, self.tracker.in_close_wait(key));
+                self.reads.take(key, deed, self.tracker.phase(key));
             }
         }
     }
@@ -203,7 +203,7 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.began.get_or_insert(now);
         let Self { reads, tracker, .. } = self;
-        reads.settle(now, |key| tracker.in_close_wait(key));
+        reads.settle(now, |key| tracker.phase(key));
         if !self.leaving.is_empty() {
             let late: Vec<_> =
                 self.leaving.extract_if(|_, ended| now.since(ended.at) >= LEAVING).collect();

@@ -58,6 +58,20 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// What stands between the stack and the code that ought to close, or why there is no stack of
+    /// a read of the end of file.
+    pub fn stack_caveat(&self) -> Option<&'static str> {
+        if let Some(stack) = &self.stack {
+            return stack.caveat();
+        }
+        match self.eof_reads.iter().find(|read| !read.peeked)?.path {
+            Some(_) => {
+                Some("the stack was not copied in time: too many at once, or its process ended")
+            }
+            None => Some("stacks are off, or not to be had: x86-64 from Linux 5.15 on has them"),
+        }
+    }
+
     /// All there is to know of a minisocket: that it is there, and for how much longer.
     pub fn of_minisocket(looked_at: Instant, stay: &Stay, shown: &[Observed]) -> Self {
         let socket = shown.iter().find(|socket| socket.key == stay.key);

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::alert::Alert;
-use super::code::Stack;
 use super::forecast::{Forecast, forecast};
 use super::reads::Proof;
 use super::socket::{NetNs, StayState};
@@ -198,7 +197,7 @@ impl Groups {
                 confidence: alert.finding.confidence,
                 state: alert.stay.state,
                 code: alert.finding.code.clone(),
-                caveat: alert.evidence.stack.as_ref().and_then(Stack::caveat),
+                caveat: alert.evidence.stack_caveat(),
                 proof: None,
                 blame: alert.finding.blame.clone(),
                 members: BTreeMap::new(),
@@ -341,7 +340,7 @@ impl Group {
             state: self.state,
             code: self.code.clone(),
             proof: self.proof.filter(|_| self.code.is_some()),
-            caveat: self.caveat.filter(|_| self.code.is_some()),
+            caveat: self.caveat.filter(|_| needs_code(self.verdict)),
             blame: self.blame.clone(),
             members: if status == GroupStatus::Firing { self.peak } else { self.members.len() },
             peak: self.peak,
@@ -355,6 +354,11 @@ impl Group {
             withdrawn: self.withdrawn,
         }
     }
+}
+
+/// Whether the code that read the end of file is part of the finding.
+const fn needs_code(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::EofRead | Verdict::SharedFd)
 }
 
 fn peers<'a>(members: impl Iterator<Item = &'a Alert>) -> Vec<(Peer, usize)> {

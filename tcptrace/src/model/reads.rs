@@ -45,6 +45,18 @@ impl EofRead {
     }
 }
 
+/// Where a socket is whose end of file was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The transition that made the read possible is not known yet.
+    Before,
+    /// In CLOSE_WAIT.
+    CloseWait,
+    /// It has left CLOSE_WAIT already, as healthy ones have within microseconds, or nothing of it is
+    /// known.
+    After,
+}
+
 /// What became of the sockets whose end of file one code path of one process has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof {
@@ -71,9 +83,8 @@ struct Readers {
 }
 
 impl Reads {
-    /// Takes in a read of the socket with `key`; others are left alone. `is_open` says whether a
-    /// socket is in CLOSE_WAIT.
-    pub fn take(&mut self, key: SocketKey, deed: &Deed, is_open: bool) {
+    /// Takes in a read of the socket with `key`, which is at `phase`; other deeds are left alone.
+    pub fn take(&mut self, key: SocketKey, deed: &Deed, phase: Phase) {
         let peeked = match deed.kind {
             DeedKind::EofRead => false,
             DeedKind::EofPeeked => true,
@@ -81,10 +92,13 @@ impl Reads {
         };
         let Deed { at, by, start_ticks, path, .. } = *deed;
         let read = EofRead { at, by, start_ticks, peeked, path };
-        if is_open {
-            self.add(key, read);
-        } else {
-            self.early.push_back((key, read));
+        match phase {
+            Phase::CloseWait => self.add(key, read),
+            Phase::Before => self.early.push_back((key, read)),
+            Phase::After => {
+                self.count(&read);
+                self.count_closed(&read);
+            }
         }
     }
 
@@ -123,10 +137,10 @@ impl Reads {
     }
 
     /// Places reads that came before their socket, and gives up those that have waited for long.
-    pub fn settle(&mut self, now: Instant, is_open: impl Fn(SocketKey) -> bool) {
+    pub fn settle(&mut self, now: Instant, phase: impl Fn(SocketKey) -> Phase) {
         for _ in 0..self.early.len() {
             let Some((key, read)) = self.early.pop_front() else { break };
-            if is_open(key) {
+            if phase(key) == Phase::CloseWait {
                 self.add(key, read);
             } else if now.since(read.at) < PATIENCE {
                 self.early.push_back((key, read));
@@ -136,8 +150,13 @@ impl Reads {
 
     /// The socket has left CLOSE_WAIT.
     pub fn forget(&mut self, key: SocketKey) {
-        let Some(readers) = self.of.remove(&key) else { return };
-        let path = readers.first.path.filter(|_| !readers.first.peeked);
+        if let Some(readers) = self.of.remove(&key) {
+            self.count_closed(&readers.first);
+        }
+    }
+
+    fn count_closed(&mut self, read: &EofRead) {
+        let path = read.path.filter(|_| !read.peeked);
         if let Some(proof) = path.and_then(|path| self.paths.get_mut(&path)) {
             proof.closed += 1;
         }
@@ -179,7 +198,7 @@ mod tests {
             (3, 8, DeedKind::EofRead),
             (4, 7, DeedKind::EofRead),
         ] {
-            reads.take(KEY, &deed(at, pid, kind), true);
+            reads.take(KEY, &deed(at, pid, kind), Phase::CloseWait);
         }
         let of: Vec<_> = reads.of(KEY).iter().map(|r| (r.by.pid, r.peeked)).collect();
         assert_eq!(of, [(7, true), (7, false), (8, false)]);
@@ -192,25 +211,29 @@ mod tests {
         let mut reads = Reads::default();
         for cookie in 1..=10 {
             let read = Deed { path: Some(99), ..deed(cookie, 7, DeedKind::EofRead) };
-            reads.take(SocketKey::new(cookie, 0), &read, true);
+            reads.take(SocketKey::new(cookie, 0), &read, Phase::CloseWait);
         }
         for cookie in 1..=7 {
             reads.forget(SocketKey::new(cookie, 0));
         }
         let since = Instant::from_nanos(1_000_000_000);
         assert_eq!(reads.proof(99), Some(Proof { since, read: 10, closed: 7 }));
+        // One that was closed before its read was heard of.
+        let read = Deed { path: Some(99), ..deed(11, 7, DeedKind::EofRead) };
+        reads.take(SocketKey::new(11, 0), &read, Phase::After);
+        assert_eq!(reads.proof(99), Some(Proof { since, read: 11, closed: 8 }));
         assert_eq!(reads.proof(98), None);
     }
 
     #[test]
     fn one_that_comes_before_its_socket_waits_for_a_second() {
         let mut reads = Reads::default();
-        reads.take(KEY, &deed(1, 7, DeedKind::EofRead), false);
-        reads.settle(Instant::from_nanos(1_500_000_000), |_| false);
-        reads.settle(Instant::from_nanos(1_600_000_000), |_| true);
+        reads.take(KEY, &deed(1, 7, DeedKind::EofRead), Phase::Before);
+        reads.settle(Instant::from_nanos(1_500_000_000), |_| Phase::Before);
+        reads.settle(Instant::from_nanos(1_600_000_000), |_| Phase::CloseWait);
         assert_eq!(reads.of(KEY).len(), 1);
-        reads.take(KEY, &deed(1, 8, DeedKind::EofRead), false);
-        reads.settle(Instant::from_nanos(2_000_000_000), |_| false);
+        reads.take(KEY, &deed(1, 8, DeedKind::EofRead), Phase::Before);
+        reads.settle(Instant::from_nanos(2_000_000_000), |_| Phase::Before);
         assert!(reads.early.is_empty());
     }
 }

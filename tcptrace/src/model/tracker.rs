@@ -10,6 +10,7 @@ use slab::Slab;
 
 use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
+use super::reads::Phase;
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, NetNs, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId, ended_by, reset_sent};
@@ -235,9 +236,13 @@ impl Tracker {
         Some(Ended { stay, at, by, reset_sent: None })
     }
 
-    /// Whether the socket is in CLOSE_WAIT, as far as is known.
-    pub fn in_close_wait(&self, key: SocketKey) -> bool {
-        self.live.get(&key).is_some_and(|live| live.state == TcpState::CloseWait)
+    /// Where the socket is on its way through CLOSE_WAIT, as far as is known.
+    pub fn phase(&self, key: SocketKey) -> Phase {
+        match self.live.get(&key).map(|live| live.state) {
+            Some(TcpState::CloseWait) => Phase::CloseWait,
+            Some(TcpState::Established | TcpState::SynSent) => Phase::Before,
+            _ => Phase::After,
+        }
     }
 
     fn begin(&mut self, mut stay: Stay) -> u32 {

@@ -13,7 +13,6 @@ use lines::{
 
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
-use crate::model::code::Stack;
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
@@ -261,7 +260,7 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
         thread_state: evidence.threads.map(ThreadState::name),
         stack: stack.map(|stack| stack.frames.iter().map(ToString::to_string).collect()),
         stack_complete: stack.map(|stack| stack.complete),
-        stack_caveat: stack.and_then(Stack::caveat),
+        stack_caveat: evidence.stack_caveat(),
         proof: evidence.proof.map(|proof| ProofLine {
             since: Wall(anchor.wall_at(proof.since)),
             read: proof.read,

@@ -15,7 +15,6 @@ use words::{Count, Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
 use super::escape::Escaped;
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
-use crate::model::code::Stack;
 use crate::model::event::Transition;
 use crate::model::evidence::Evidence;
 use crate::model::forecast::Forecast;
@@ -126,7 +125,12 @@ fn code(
     proof: Option<Proof>,
     caveat: Option<&str>,
 ) -> io::Result<()> {
-    let Some(path) = path else { return Ok(()) };
+    let Some(path) = path else {
+        return match caveat {
+            Some(caveat) => detail(out, look, "code", format_args!("not known: {caveat}")),
+            None => Ok(()),
+        };
+    };
     match proof {
         // Of a single one there is nothing to compare.
         Some(Proof { read: read @ 2.., closed, .. }) => {
@@ -170,7 +174,7 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     writeln!(out, "{time}  {word}  {who}: {ends} in {state} for {least}{age}")?;
     let Finding { verdict, confidence, code: path, blame } = &*alert.finding;
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
-    let caveat = alert.evidence.stack.as_ref().and_then(Stack::caveat);
+    let caveat = alert.evidence.stack_caveat();
     code(out, look, path.as_deref(), alert.evidence.proof, caveat)?;
     remedy(out, look, alert.finding.verdict)
 }

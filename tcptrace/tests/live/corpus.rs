@@ -64,6 +64,8 @@ const PROGRAMS: [Program; 4] = [
             "peer_not_closing",
             "closed_not_released",
             "asyncio_half_open",
+            "drained_splice",
+            "orphan",
         ],
         innocent: &["streaming", "http_keepalive"],
     },

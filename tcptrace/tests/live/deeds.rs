@@ -11,6 +11,7 @@ use crate::watcher::Tcptrace;
 pub fn trials() -> Vec<Trial> {
     crate::trials![
         read_to_the_end_and_kept,
+        what_became_of_the_others_on_the_same_path,
         the_child_reads_and_the_parent_keeps,
         the_parent_reads_and_the_child_keeps,
         shut_down_and_kept,
@@ -38,6 +39,27 @@ fn read_to_the_end_and_kept() {
     let stack = alert["evidence"]["stack"].as_array().unwrap();
     let ours = |frame: &serde_json::Value| frame.as_str().unwrap().starts_with("obey (actor.rs:");
     assert!(stack.iter().any(ours), "{stack:#?}");
+}
+
+fn what_became_of_the_others_on_the_same_path() {
+    const ALL: usize = 8;
+    const LEAKED: usize = 3;
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pairs: Vec<_> = (0..ALL).map(|_| pair(&mut server, &mut client, "127.0.0.1")).collect();
+    for (i, pair) in pairs.iter().enumerate() {
+        client.close(pair.client);
+        assert_eq!(server.recv(pair.server), 0);
+        if i >= LEAKED {
+            server.close(pair.server);
+        }
+    }
+    for pair in &pairs[..LEAKED] {
+        let alert = watch.alert(pair.server.cookie, "firing");
+        let proof = &alert["evidence"]["proof"];
+        assert_eq!(proof["read"], ALL, "{alert:#}");
+        assert_eq!(proof["closed"], ALL - LEAKED, "{alert:#}");
+    }
 }
 
 fn the_child_reads_and_the_parent_keeps() {

@@ -13,6 +13,8 @@ use super::maps::Mapping;
 
 /// Deeper stacks are cut.
 const DEEPEST: usize = 64;
+/// Unwind tables that claim to be larger are left alone: whose they are is anybody.
+const LARGEST: u64 = 256 << 20;
 
 /// The addresses of the instructions that were under way, the innermost first, and whether that is
 /// all. `alive` says whether the process may be asked for its files.
@@ -70,7 +72,7 @@ fn module(mapping: &Mapping, pid: u32, alive: bool) -> Option<Module<Arc<[u8]>>>
         let stated = segment.address().wrapping_sub(offset).wrapping_add(mapping.offset);
         inside.then(|| mapping.start.wrapping_sub(stated))
     })?;
-    let section = |name: &str| object.section_by_name(name);
+    let section = |name: &str| object.section_by_name(name).filter(|s| s.size() <= LARGEST);
     let range = |name| section(name).map(|s| s.address()..s.address() + s.size());
     let data = |name| section(name)?.data().ok().map(Arc::from);
     let info = ExplicitModuleSectionInfo {

@@ -251,6 +251,35 @@ def eof_read():
     exit_as_end()
 
 
+@leak
+def drained_splice():
+    """The end of file is taken out by splice, which no recv shows."""
+    client, server = new_pair()
+    ends, when = ends_of(server), client_leaves(client, server)
+    _, into = os.pipe()
+    if ctypes.CDLL(None).splice(server.fileno(), None, into, None, 4096, 0) != 0:
+        sys.exit("splice did not come to the end of file")
+    print_truth(socket_truth(ends, "CLOSE_WAIT", "drained", when, os.getpid()))
+    told_to_end()
+    server.close()
+    ended("closed")
+
+
+@leak
+def orphan():
+    client, server = new_pair()
+    ends = ends_of(client)
+    with When() as closed:
+        when = client_leaves(client, server)
+        wait_until_shown(ends, FIN_WAIT2)
+    kept = socket_truth(mirrored(ends), "CLOSE_WAIT", "eof_unread", when, os.getpid())
+    nobodys = socket_truth(ends, "FIN_WAIT2", "orphan", closed, None, holders=[])
+    print_truth(nobodys, kept)
+    told_to_end()
+    server.close()
+    ended(["peer_closed", "closed"])
+
+
 class Pool:
     """Connections that are kept for the next request, and not looked at before that."""
 
