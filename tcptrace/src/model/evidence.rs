@@ -1,6 +1,7 @@
 //! What was found out about a suspect: pulled late, once, and for suspects only.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::code::Stack;
 use super::event::Progress;
@@ -42,7 +43,7 @@ pub struct Evidence {
     /// Who has read the end of file, the first first.
     pub eof_reads: Vec<EofRead>,
     /// The code that read the end of file first, where a copy of its stack was made.
-    pub stack: Option<Stack>,
+    pub stack: Option<Arc<Stack>>,
     /// What became of the other sockets that the same code has read the end of.
     pub proof: Option<Proof>,
     /// What keeps it open where no process holds it.

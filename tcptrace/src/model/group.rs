@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::alert::Alert;
+use super::evidence::ThreadState;
 use super::forecast::{Forecast, forecast};
 use super::reads::Proof;
 use super::socket::{NetNs, StayState};
@@ -117,6 +118,8 @@ pub struct GroupNotice {
     pub caveat: Option<&'static str>,
     /// What became of other sockets on that path.
     pub proof: Option<Proof>,
+    /// What the threads of the process are doing, where no code of theirs has touched the sockets.
+    pub threads: Option<ThreadState>,
     /// The process blamed for all of them.
     pub blame: Option<Blame>,
     /// How many there are now; in the first message, how many there have been.
@@ -159,6 +162,7 @@ struct Group {
     code: Option<Arc<str>>,
     caveat: Option<&'static str>,
     proof: Option<Proof>,
+    threads: Option<ThreadState>,
     blame: Option<Blame>,
     members: BTreeMap<StayId, Alert>,
     peak: usize,
@@ -199,6 +203,7 @@ impl Groups {
                 code: alert.finding.code.clone(),
                 caveat: alert.evidence.stack_caveat(),
                 proof: None,
+                threads: None,
                 blame: alert.finding.blame.clone(),
                 members: BTreeMap::new(),
                 peak: 0,
@@ -212,6 +217,7 @@ impl Groups {
         // The newest look knows the process best.
         group.blame.clone_from(&alert.finding.blame);
         group.proof = alert.evidence.proof;
+        group.threads = alert.evidence.threads;
         group.members.insert(alert.stay.id, alert.clone());
         group.peak = group.peak.max(group.members.len());
         group.oldest_ever = group.oldest_ever.min(alert.stay.since);
@@ -339,6 +345,7 @@ impl Group {
             confidence: self.confidence,
             state: self.state,
             code: self.code.clone(),
+            threads: self.threads.filter(|_| nobody_looked(self.verdict)),
             proof: self.proof.filter(|_| self.code.is_some()),
             caveat: self.caveat.filter(|_| needs_code(self.verdict)),
             blame: self.blame.clone(),
@@ -354,6 +361,11 @@ impl Group {
             withdrawn: self.withdrawn,
         }
     }
+}
+
+/// Whether the program has not touched the sockets since their peers left.
+pub const fn nobody_looked(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::EofUnread | Verdict::DataUnread)
 }
 
 /// Whether the code that read the end of file is part of the finding.

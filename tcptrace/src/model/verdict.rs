@@ -216,7 +216,7 @@ pub fn judge(stay: &Stay, evidence: &Evidence, threshold: Duration) -> Judgement
 pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
     let verdict = classify(stay, evidence, in_use);
     let code = match verdict {
-        Verdict::EofRead | Verdict::SharedFd => evidence.stack.as_ref().map(Stack::path),
+        Verdict::EofRead | Verdict::SharedFd => evidence.stack.as_deref().map(Stack::path),
         _ => None,
     };
     Finding {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::alert::Alert;
-use crate::model::evidence::{Evidence, Sources, Timer};
+use crate::model::evidence::{Evidence, Sources, ThreadState, Timer};
 use crate::model::forecast::Forecast;
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
@@ -111,6 +111,7 @@ pub fn group() -> GroupNotice {
         ended: vec![],
         code: Some("com.acme.Pool.borrow ← com.acme.OrderClient.send".into()),
         caveat: None,
+        threads: Some(ThreadState::InPoll),
         proof: Some(Proof { since: now(), read: 10_000, closed: 9786 }),
         withdrawn: 0,
         forecast: Some(Forecast {

@@ -16,9 +16,9 @@ use super::escape::Escaped;
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
 use crate::model::event::Transition;
-use crate::model::evidence::Evidence;
+use crate::model::evidence::{Evidence, ThreadState};
 use crate::model::forecast::Forecast;
-use crate::model::group::{GroupNotice, GroupStatus};
+use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
 use crate::model::process::Descriptors;
 use crate::model::reads::Proof;
 use crate::model::stay::Stay;
@@ -110,6 +110,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
     code(out, look, notice.code.as_deref(), notice.proof, notice.caveat)?;
+    threads(out, look, notice.threads)?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
@@ -141,6 +142,19 @@ fn code(
         _ => detail(out, look, "code", Escaped(path))?,
     }
     caveat.map_or(Ok(()), |caveat| detail(out, look, "", caveat))
+}
+
+/// What the process does instead.
+fn threads(out: &mut impl Write, look: &Look, threads: Option<ThreadState>) -> io::Result<()> {
+    match threads {
+        None => Ok(()),
+        Some(ThreadState::Stopped) => detail(out, look, "state", "its threads are stopped"),
+        Some(ThreadState::Running) => detail(out, look, "state", "its threads are running"),
+        Some(ThreadState::InPoll) => detail(out, look, "state", "it waits in poll"),
+        Some(ThreadState::Asleep) => {
+            detail(out, look, "state", "its threads are asleep, none of them in poll")
+        }
+    }
 }
 
 /// When the process's descriptors will be used up, if there is a trend.
@@ -176,6 +190,7 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
     let caveat = alert.evidence.stack_caveat();
     code(out, look, path.as_deref(), alert.evidence.proof, caveat)?;
+    threads(out, look, alert.evidence.threads.filter(|_| nobody_looked(*verdict)))?;
     remedy(out, look, alert.finding.verdict)
 }
 

@@ -32,7 +32,7 @@ pub struct Stacks {
 enum Kept {
     Captured(Box<Captured>),
     /// `None`: it could not be walked at all.
-    Named(Option<Stack>),
+    Named(Option<Arc<Stack>>),
 }
 
 /// A thread as it was, with what its process had mapped.
@@ -78,10 +78,10 @@ impl Stacks {
     }
 
     /// The stack of a code path, named now if it was not before.
-    pub fn of(&mut self, path: u64) -> Option<Stack> {
+    pub fn of(&mut self, path: u64) -> Option<Arc<Stack>> {
         let kept = self.kept.get_mut(&path)?;
         if let Kept::Captured(captured) = kept {
-            *kept = Kept::Named(captured.name());
+            *kept = Kept::Named(captured.name().map(Arc::new));
         }
         match kept {
             Kept::Named(stack) => stack.clone(),
