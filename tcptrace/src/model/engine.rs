@@ -31,6 +31,8 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// Between two repairs at least so long, and twenty times as long as the last one took.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 20;
+/// What was lost is not always known: all sockets are looked at this often in any case.
+const REPAIR_ANYWAY: Duration = Duration::from_secs(300);
 
 /// What the core is told.
 #[derive(Debug)]
@@ -100,12 +102,19 @@ struct Repair {
     under_way: Option<Instant>,
     /// Not before then.
     not_before: Instant,
-    taken: bool,
+    /// When the last one was taken.
+    taken: Option<Instant>,
 }
 
 impl Repair {
-    fn is_due(&self, gaps: u64) -> bool {
-        self.under_way.is_none() && (!self.taken || self.lost + gaps > self.lost_before)
+    /// When the next one is to begin, if it is not under way.
+    fn due(&self, gaps: u64) -> Option<Instant> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        let anyway = self.taken.map(|taken| taken.after(REPAIR_ANYWAY));
+        let needed = self.lost + gaps > self.lost_before;
+        Some(anyway.filter(|_| !needed).unwrap_or(self.not_before).max(self.not_before))
     }
 }
 
@@ -220,11 +229,11 @@ impl Engine {
                 self.outputs.push_back(Output::Examine(suspects));
             }
         }
-        if self.repair.is_due(self.tracker.counts().gaps) && now >= self.repair.not_before {
+        if self.repair.due(self.tracker.counts().gaps).is_some_and(|due| now >= due) {
             self.tracker.snapshot_begins(now);
             self.repair.lost_before = self.repair.lost + self.tracker.counts().gaps;
             self.repair.under_way = Some(now);
-            self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken });
+            self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken.is_some() });
         }
         if let Some(namespaces) = self.orphans.due(now) {
             self.outputs.push_back(Output::FindOrphans(namespaces));
@@ -243,7 +252,7 @@ impl Engine {
             self.repair.lost_before = 0;
             return;
         };
-        self.repair.taken = true;
+        self.repair.taken = Some(now);
         let namespaces = &self.config.filter.sockets;
         let wanted = |netns| namespaces.admits_namespace(netns);
         let ended = self.tracker.snapshot_ends(now, snapshot, wanted);
@@ -388,8 +397,7 @@ impl Engine {
     /// When to [`Input::Tick`] next, if nothing else comes in before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
-        let repair = self.repair.is_due(self.tracker.counts().gaps);
-        let repair = repair.then_some(self.repair.not_before);
+        let repair = self.repair.due(self.tracker.counts().gaps);
         let leaving = self.leaving.values().map(|ended| ended.at.after(LEAVING)).min();
         [stays, self.groups.next_deadline(), self.orphans.next_deadline(), repair, leaving]
             .into_iter()

@@ -262,8 +262,10 @@ fn loss_is_repaired_once_and_not_too_often() {
     engine.handle(at(121), Input::Tick);
     assert_eq!(outputs(&mut engine).snapshots, [true]);
     engine.handle(at(121), Input::Snapshot(Some(&Snapshot::default())));
-    engine.handle(at(500), Input::Tick);
+    engine.handle(at(420), Input::Tick);
     assert!(outputs(&mut engine).snapshots.is_empty(), "nothing more was lost");
+    engine.handle(at(421), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true], "that is known: a look in any case");
 }
 
 #[test]
