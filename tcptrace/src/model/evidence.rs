@@ -38,6 +38,8 @@ pub struct Evidence {
     pub last_recv: Option<Duration>,
     /// Since anything was last acknowledged; keepalives renew it.
     pub last_ack: Option<Duration>,
+    /// The local ports that the kernel chooses from in its namespace.
+    pub port_range: Option<(u16, u16)>,
     /// The timer that runs on it.
     pub timer: Timer,
     /// Who has read the end of file, the first first.

@@ -1,5 +1,6 @@
 //! When a leak will have used up what there is.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::process::Descriptors;
@@ -7,40 +8,87 @@ use super::process::Descriptors;
 /// A forecast further away than this is none.
 const HORIZON: Duration = Duration::from_secs(30 * 86_400);
 
-/// How far a process's descriptors will last.
+/// What a leak uses up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The process's descriptors.
+    Descriptors,
+    /// The host's ports for connections to one destination (`net.ipv4.ip_local_port_range`).
+    Ports,
+}
+
+impl Resource {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Descriptors => "file_descriptors",
+            Self::Ports => "ephemeral_ports",
+        }
+    }
+}
+
+/// How far something will last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forecast {
-    /// What it has and may have.
-    pub descriptors: Descriptors,
-    /// When they are used up if the leak goes on like that.
+    /// What.
+    pub of: Resource,
+    /// How much of it is in use.
+    pub used: u64,
+    /// How much there is.
+    pub limit: u64,
+    /// When it is used up if the leak goes on like that.
     pub full_in: Duration,
 }
 
-/// What becomes of `descriptors` at `growth` a minute; nothing where there is no trend.
-pub fn forecast(descriptors: Descriptors, growth_per_min: f64) -> Option<Forecast> {
+/// What will be used up first at `growth` a minute; nothing where there is no trend. `ports` are those
+/// that connections to one destination may have, with the number that the leak holds.
+pub fn forecast(
+    descriptors: Option<Descriptors>,
+    ports: Option<(u64, RangeInclusive<u16>)>,
+    growth_per_min: f64,
+) -> Option<Forecast> {
+    let descriptors = descriptors.map(|d| (Resource::Descriptors, d.open, d.limit));
+    let ports = ports.map(|(used, range)| (Resource::Ports, used, range.len() as u64));
+    let forecasts = [descriptors, ports].into_iter().flatten();
+    forecasts
+        .filter_map(|(of, used, limit)| one(of, used, limit, growth_per_min))
+        .min_by_key(|f| f.full_in)
+}
+
+fn one(of: Resource, used: u64, limit: u64, growth_per_min: f64) -> Option<Forecast> {
     if growth_per_min < 0.5 {
         return None;
     }
-    let left = descriptors.limit.saturating_sub(descriptors.open);
-    let seconds = left as f64 / growth_per_min * 60.0;
+    let seconds = limit.saturating_sub(used) as f64 / growth_per_min * 60.0;
     let full_in = Duration::try_from_secs_f64(seconds).ok().filter(|&full| full <= HORIZON)?;
-    Some(Forecast { descriptors, full_in })
+    Some(Forecast { of, used, limit, full_in })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DESCRIPTORS: Descriptors = Descriptors { open: 812, limit: 1024 };
+
     #[test]
     fn a_trend_ends_at_the_limit_and_none_is_no_forecast() {
-        let descriptors = Descriptors { open: 812, limit: 1024 };
-        let full_in = |growth| forecast(descriptors, growth).map(|f| f.full_in.as_secs() / 60);
-        assert_eq!(full_in(12.0), Some(17));
-        assert_eq!(full_in(0.0), None);
-        assert_eq!(full_in(-3.0), None);
+        let full_in = |descriptors, growth| {
+            forecast(Some(descriptors), None, growth).map(|f| f.full_in.as_secs() / 60)
+        };
+        assert_eq!(full_in(DESCRIPTORS, 12.0), Some(17));
+        assert_eq!(full_in(DESCRIPTORS, 0.0), None);
+        assert_eq!(full_in(DESCRIPTORS, -3.0), None);
         let huge = Descriptors { open: 0, limit: 1 << 40 };
-        assert_eq!(forecast(huge, 1.0), None, "beyond any horizon");
-        let full = Descriptors { open: 1024, limit: 1024 };
-        assert_eq!(forecast(full, 1.0).unwrap().full_in, Duration::ZERO);
+        assert_eq!(full_in(huge, 1.0), None, "beyond any horizon");
+        assert_eq!(full_in(Descriptors { open: 1024, limit: 1024 }, 1.0), Some(0));
+    }
+
+    #[test]
+    fn what_is_used_up_first_is_told() {
+        let of =
+            |used| forecast(Some(DESCRIPTORS), Some((used, 32_768..=60_999)), 10.0).unwrap().of;
+        assert_eq!(of(100), Resource::Descriptors);
+        assert_eq!(of(28_200), Resource::Ports);
+        assert_eq!(forecast(None, None, 10.0), None);
     }
 }

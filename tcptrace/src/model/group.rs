@@ -13,7 +13,7 @@ use super::alert::Alert;
 use super::evidence::ThreadState;
 use super::forecast::{Forecast, forecast};
 use super::reads::Proof;
-use super::socket::{NetNs, StayState};
+use super::socket::{Endpoints, NetNs, StayState, canonical};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::verdict::{Blame, Confidence, Finding, Verdict};
@@ -329,6 +329,22 @@ impl Group {
         self.told = Some(Told { members: self.members.len(), next: now.after(pause), pause });
     }
 
+    /// The ports that the kernel may choose for connections to the destination of most members, and
+    /// how many of these they hold.
+    fn ports(&self) -> Option<(u64, core::ops::RangeInclusive<u16>)> {
+        let (first, last) = self.members.values().find_map(|alert| alert.evidence.port_range)?;
+        let chosen = |alert: &&Alert| {
+            let Endpoints { local, remote } = alert.stay.endpoints;
+            // A server's own port is fixed, and may lie in the range as well.
+            (first..=last).contains(&local.port()) && !(first..=last).contains(&remote.port())
+        };
+        let mut destinations = BTreeMap::<_, u64>::new();
+        for alert in self.members.values().filter(chosen) {
+            *destinations.entry(canonical(alert.stay.endpoints.remote)).or_default() += 1;
+        }
+        destinations.into_values().max().map(|used| (used, first..=last))
+    }
+
     fn notice(&self, status: GroupStatus, now: Instant) -> GroupNotice {
         let mut by_age: Vec<_> = self.members.values().collect();
         by_age.sort_by_key(|alert| alert.stay.since);
@@ -354,7 +370,7 @@ impl Group {
             oldest: now.since(oldest),
             exact: by_age.iter().all(|alert| alert.stay.exact),
             growth_per_min: growth,
-            forecast: growth.zip(descriptors).and_then(|(growth, d)| forecast(d, growth)),
+            forecast: growth.and_then(|growth| forecast(descriptors, self.ports(), growth)),
             examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
             ended,

@@ -106,9 +106,9 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
         examples: notice.examples.iter().map(|id| &**id).collect(),
         blame: notice.blame.as_ref().map(blame_line),
         forecast: notice.forecast.map(|forecast| ForecastLine {
-            of: "file_descriptors",
-            used: forecast.descriptors.open,
-            limit: forecast.descriptors.limit,
+            of: forecast.of.name(),
+            used: forecast.used,
+            limit: forecast.limit,
             full_in_ms: millis(forecast.full_in),
         }),
         remedy: notice.verdict.remedy(),

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use crate::model::alert::Alert;
 use crate::model::evidence::{Evidence, Sources, ThreadState, Timer};
-use crate::model::forecast::Forecast;
+use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
-use crate::model::process::{Descriptors, Holder, Process};
+use crate::model::process::{Holder, Process};
 use crate::model::reads::Proof;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
@@ -115,7 +115,9 @@ pub fn group() -> GroupNotice {
         proof: Some(Proof { since: now(), read: 10_000, closed: 9786 }),
         withdrawn: 0,
         forecast: Some(Forecast {
-            descriptors: Descriptors { open: 812, limit: 1024 },
+            of: Resource::Descriptors,
+            used: 812,
+            limit: 1024,
             full_in: Duration::from_secs(18 * 60),
         }),
     }

@@ -17,9 +17,8 @@ use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, ThreadState};
-use crate::model::forecast::Forecast;
+use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
-use crate::model::process::Descriptors;
 use crate::model::reads::Proof;
 use crate::model::stay::Stay;
 use crate::model::summary::Summary;
@@ -157,15 +156,15 @@ fn threads(out: &mut impl Write, look: &Look, threads: Option<ThreadState>) -> i
     }
 }
 
-/// When the process's descriptors will be used up, if there is a trend.
+/// What will be used up, and when, if there is a trend.
 fn limit(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
-    let Some(Forecast { descriptors: Descriptors { open, limit }, full_in }) = notice.forecast
-    else {
-        return Ok(());
+    let Some(Forecast { of, used, limit, full_in }) = notice.forecast else { return Ok(()) };
+    let what = match of {
+        Resource::Descriptors => "fds",
+        Resource::Ports => "ports to one destination",
     };
-    let (open, limit) = (Count(open), Count(limit));
-    let full_in = Age(full_in);
-    detail(out, look, "limit", format_args!("{open} of {limit} fds, full in about {full_in}"))
+    let (used, limit, full_in) = (Count(used), Count(limit), Age(full_in));
+    detail(out, look, "limit", format_args!("{used} of {limit} {what}, full in about {full_in}"))
 }
 
 /// Tells of one socket, for `--each`.

@@ -165,6 +165,8 @@ struct Dump {
     sockets: HashMap<SocketKey, DiagSocket>,
     /// `net.ipv4.tcp_fin_timeout` there.
     fin_timeout: Option<Duration>,
+    /// `net.ipv4.ip_local_port_range` there.
+    port_range: Option<(u16, u16)>,
 }
 
 impl Gatherer {
@@ -277,11 +279,14 @@ impl Gatherer {
     fn dump(&self, wanted: impl Fn(NetNs) -> bool, states: u32) -> Dumps {
         let mut dumps = Dumps::new();
         for (netns, path) in netns::list().into_iter().filter(|&(netns, _)| wanted(netns)) {
-            let look = || Ok((sockdiag::dump(states)?, sockdiag::fin_timeout()));
+            let look = || {
+                let (fin_timeout, port_range) = (sockdiag::fin_timeout(), sockdiag::port_range());
+                Ok((sockdiag::dump(states)?, fin_timeout, port_range))
+            };
             match self.visitor.visit(netns, &path, look) {
-                Ok(Some((sockets, fin_timeout))) => {
+                Ok(Some((sockets, fin_timeout, port_range))) => {
                     let sockets = sockets.into_iter().map(|socket| (socket.key, socket)).collect();
-                    dumps.insert(netns, Some(Dump { sockets, fin_timeout }));
+                    dumps.insert(netns, Some(Dump { sockets, fin_timeout, port_range }));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -304,6 +309,7 @@ struct Found<'a> {
     /// Whether sock_diag could be asked about it.
     asked: bool,
     socket: Option<&'a DiagSocket>,
+    port_range: Option<(u16, u16)>,
     holders: Option<Vec<FdOf>>,
     listener: Vec<FdOf>,
     peer: Vec<FdOf>,
@@ -314,8 +320,9 @@ impl<'a> Found<'a> {
         let place = index.locate(stay);
         let Place::At(key, netns) = place else {
             let asked = place == Place::Nowhere;
-            let (socket, holders, listener, peer) = (None, None, Vec::new(), Vec::new());
-            return Self { stay, place, asked, socket, holders, listener, peer };
+            let (socket, port_range, holders) = (None, None, None);
+            let (listener, peer) = (Vec::new(), Vec::new());
+            return Self { stay, place, asked, socket, port_range, holders, listener, peer };
         };
         let socket = find_socket(dumps, netns, key);
         Self {
@@ -323,6 +330,7 @@ impl<'a> Found<'a> {
             place,
             asked: dumps.get(&netns).is_some_and(Option::is_some),
             socket,
+            port_range: dumps.get(&netns).and_then(|dump| dump.as_ref()?.port_range),
             holders: index.holders(key, socket),
             listener: index.listener(stay, netns),
             peer: index.peer(stay),
@@ -331,7 +339,7 @@ impl<'a> Found<'a> {
 
     /// With the holders that still are some in a second look.
     fn evidence(self, looked_at: Instant, again: &Index, people: &People, proc: bool) -> Evidence {
-        let Self { place, asked, socket, holders, listener, peer, .. } = self;
+        let Self { place, asked, socket, port_range, holders, listener, peer, .. } = self;
         let Place::At(key, netns) = place else {
             let sources = Sources { sock_diag_asked: asked, ..Sources::default() };
             return Evidence { looked_at, sources, ..Evidence::default() };
@@ -361,6 +369,7 @@ impl<'a> Found<'a> {
             last_send: socket.and_then(|s| s.ages).map(|ages| ages.last_send),
             last_recv: socket.and_then(|s| s.ages).map(|ages| ages.last_recv),
             last_ack: socket.and_then(|s| s.ages).map(|ages| ages.last_ack),
+            port_range,
             timer: socket.map_or(Timer::Unknown, |socket| socket.timer),
             eof_reads: Vec::new(),
             stack: None,

@@ -52,6 +52,7 @@ fn case(state: StayState) -> (Stay, Evidence) {
         last_send: Some(Duration::from_secs(3600)),
         last_recv: Some(Duration::from_secs(3600)),
         last_ack: Some(Duration::from_secs(60)),
+        port_range: None,
         timer: Timer::None,
         eof_reads: Vec::new(),
         stack: None,

@@ -200,7 +200,7 @@ pub(super) struct GroupLine<'a> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ForecastLine {
-    /// `file_descriptors`
+    /// `file_descriptors` or `ephemeral_ports`.
     pub(super) of: &'static str,
     pub(super) used: u64,
     pub(super) limit: u64,
