@@ -11,7 +11,7 @@ use aya_ebpf::{
 const WAKE_BAND: u64 = 4096;
 
 #[map]
-static TRANSITIONS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+static TRANSITIONS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 /// How many records found no room in the ring, on each CPU, by the program that made them.
 #[map]
 static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);

@@ -28,10 +28,10 @@ use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Deed, Lost, Transition};
 use crate::model::socket::{Identity, TcpState};
 
-/// Size of the ring unless told otherwise, in bytes: a twentieth of a second of what two busy cores can
-/// make. A larger one costs more: it is written to all over, again and again, and what lies in the
+/// Size of the ring unless told otherwise, in bytes: what two busy cores can make in 30 ms, and the
+/// reader is woken at a quarter. A larger one costs more: it is written to all over, again and again, and what lies in the
 /// caches is the programs' own.
-pub const RING_BYTES: u32 = 2 << 20;
+pub const RING_BYTES: u32 = 1 << 20;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
 /// Since then the kernel counts the runs that it skips of classic tracepoints' programs
