@@ -12,8 +12,8 @@ pub type MonotonicNs = u64;
 ///
 /// The kernel calls the tracepoint before it stores the new state, and with the socket locked.
 /// Sequence numbers, `err`, `shutdown` and `flags` are read only where a half-closed state is entered
-/// or left or CLOSE is entered, and say so by [`flag::DETAILS`]; who was on the CPU is 0 unless [`feature::ON_CPU`] asks
-/// for it. The classic tracepoint tells neither cookie nor namespace nor details.
+/// or left or CLOSE is entered, and say so by [`flag::DETAILS`]; who was on the CPU is 0 unless
+/// [`feature::ON_CPU`] asks for it. The classic tracepoint tells neither cookie nor namespace nor details.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TransitionRecord {
@@ -275,8 +275,8 @@ pub mod feature {
     pub const TASK_BTF: u32 = 1 << 1;
     /// Somebody wants to know who was on the CPU: no kernel lacks it, but it has its price.
     pub const ON_CPU: u32 = 1 << 2;
-    /// Where the former is missing, `bpf_probe_read_kernel` stands in: refused where the kernel is locked
-    /// down for confidentiality.
+    /// Where [`TASK_BTF`] is missing, `bpf_probe_read_kernel` stands in: refused where the kernel is
+    /// locked down for confidentiality.
     pub const PROBE_READ: u32 = 1 << 4;
     /// The code path of a read of the end of file is wanted (`bpf_task_pt_regs`, 5.15).
     pub const STACKS: u32 = 1 << 3;

@@ -10,13 +10,11 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
-    macros::tracepoint,
-    programs::TracePointContext,
+    helpers::generated::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext,
 };
-use tcptrace_common::{TransitionRecord, feature};
+use tcptrace_common::TransitionRecord;
 
-use crate::kernel::{IPPROTO_TCP, address_bytes, has};
+use crate::kernel::{IPPROTO_TCP, address_bytes};
 use crate::ring;
 
 const AF_INET6: u16 = 10;
@@ -57,7 +55,7 @@ pub fn transition_classic(ctx: TracePointContext) -> u32 {
         } else {
             ([u64::from(field!(saddr)), 0], [u64::from(field!(daddr)), 0])
         };
-        let mut record = TransitionRecord {
+        ring::with_on_cpu(TransitionRecord {
             // SAFETY: a helper call without arguments.
             at_ns: unsafe { bpf_ktime_get_ns() },
             skaddr: field!(skaddr),
@@ -69,14 +67,7 @@ pub fn transition_classic(ctx: TracePointContext) -> u32 {
             old_state: field!(oldstate) as u8,
             new_state: field!(newstate) as u8,
             ..TransitionRecord::ZERO
-        };
-        if has(feature::ON_CPU) {
-            let pid_tgid = bpf_get_current_pid_tgid();
-            record.on_cpu_pid = (pid_tgid >> 32) as u32;
-            record.on_cpu_tid = pid_tgid as u32;
-            record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
-        }
-        record
+        })
     });
     0
 }

@@ -2,9 +2,13 @@
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
+use tcptrace_common::{TransitionRecord, feature};
+
+use crate::kernel::has;
 
 /// The reader is woken by the records that lie within this many bytes past the high-water mark,
 /// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
@@ -36,6 +40,18 @@ fn wake_up() -> u32 {
     let high_water = unsafe { core::ptr::read_volatile(&HIGH_WATER) };
     let past = TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(high_water);
     if past < WAKE_BAND { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+}
+
+/// Says who is on the CPU, if somebody wants to know.
+#[inline(always)]
+pub fn with_on_cpu(mut record: TransitionRecord) -> TransitionRecord {
+    if has(feature::ON_CPU) {
+        let pid_tgid = bpf_get_current_pid_tgid();
+        record.on_cpu_pid = (pid_tgid >> 32) as u32;
+        record.on_cpu_tid = pid_tgid as u32;
+        record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
+    }
+    record
 }
 
 /// Writes this CPU's slot. Nothing of the same kind interrupts its user.

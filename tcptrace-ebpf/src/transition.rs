@@ -5,7 +5,7 @@
 //! (`net/ipv4/af_inet.c: inet_sk_set_state`).
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    helpers::generated::bpf_ktime_get_ns,
     macros::{btf_tracepoint, map},
     maps::PerCpuArray,
     programs::BtfTracePointContext,
@@ -123,7 +123,7 @@ impl What {
     #[inline(always)]
     fn long(&self) -> TransitionRecord {
         let (who, details) = (identity(self.sk, self.tcp), self.details());
-        let mut record = TransitionRecord {
+        ring::with_on_cpu(TransitionRecord {
             // SAFETY: a helper call without arguments.
             at_ns: unsafe { bpf_ktime_get_ns() },
             cookie: who.cookie,
@@ -143,14 +143,7 @@ impl What {
             shutdown: details.shutdown,
             flags: details.flags,
             ..TransitionRecord::ZERO
-        };
-        if has(feature::ON_CPU) {
-            let pid_tgid = bpf_get_current_pid_tgid();
-            record.on_cpu_pid = (pid_tgid >> 32) as u32;
-            record.on_cpu_tid = pid_tgid as u32;
-            record.on_cpu_comm = bpf_get_current_comm().unwrap_or_default();
-        }
-        record
+        })
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups, group_id};
 use super::orphans::{Namespaces, Orphans};
-use super::reads::Reads;
+use super::reads::{Reads, first_read};
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
@@ -184,8 +184,7 @@ impl Engine {
             DeedKind::Released => {
                 // Shut down first and closed then, as Java does.
                 if let Some(mut ended) = self.leaving.remove(&key) {
-                    let exited = deed.exiting == Some(true);
-                    ended.by = if exited { EndedBy::ProcessExit } else { EndedBy::Closed };
+                    ended.by = EndedBy::of_task(deed.exiting, EndedBy::Closed);
                     self.resolve(&ended);
                 }
                 if let Some(ended) = self.tracker.released(key, deed.at, deed.exiting) {
@@ -323,7 +322,7 @@ impl Engine {
         let Some(&stay) = self.tracker.get(id) else { return };
         let threshold = self.config.thresholds.of(stay.state);
         evidence.eof_reads = self.reads.of(stay.key);
-        let path = evidence.eof_reads.iter().find(|read| !read.peeked).and_then(|read| read.path);
+        let path = first_read(&evidence.eof_reads).and_then(|read| read.path);
         evidence.proof = path.and_then(|path| self.reads.proof(path));
         evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
         match judge(&stay, &evidence, threshold) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::code::Stack;
 use super::event::Progress;
 use super::process::Holder;
-use super::reads::{EofRead, Proof};
+use super::reads::{EofRead, Proof, first_read};
 use super::snapshot::Observed;
 use super::socket::{NetNs, TcpState};
 use super::stay::Stay;
@@ -67,7 +67,7 @@ impl Evidence {
         if let Some(stack) = &self.stack {
             return stack.caveat();
         }
-        match self.eof_reads.iter().find(|read| !read.peeked)?.path {
+        match first_read(&self.eof_reads)?.path {
             Some(_) => {
                 Some("the stack was not copied in time: too many at once, or its process ended")
             }

@@ -45,6 +45,11 @@ impl EofRead {
     }
 }
 
+/// The first of `reads` that took the end of file.
+pub fn first_read(reads: &[EofRead]) -> Option<&EofRead> {
+    reads.iter().find(|read| !read.peeked)
+}
+
 /// Where a socket is whose end of file was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -46,6 +46,11 @@ pub struct Stay {
 }
 
 impl Stay {
+    /// Whether its cookie and its namespace are known.
+    pub const fn is_located(&self) -> bool {
+        self.cookie.is_some() && self.netns.is_some()
+    }
+
     /// How long it has lasted: exactly if [`Self::exact`], else at least.
     pub fn age(&self, now: Instant) -> Duration {
         now.since(self.since)
@@ -98,6 +103,15 @@ pub enum EndedBy {
 }
 
 impl EndedBy {
+    /// What the task on the CPU did, where it is that one's doing: `closed` it, unless it was exiting.
+    pub fn of_task(exiting: Option<bool>, closed: Self) -> Self {
+        match exiting {
+            Some(true) => Self::ProcessExit,
+            Some(false) => closed,
+            None => Self::Unknown,
+        }
+    }
+
     /// The name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -147,12 +161,7 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         (TcpState::Close, ECONNABORTED) => return EndedBy::Killed,
         _ => {}
     }
-    // What the task on the CPU did, where it is that one's doing.
-    let closed_by_task = |closed| match exiting {
-        Some(true) => EndedBy::ProcessExit,
-        Some(false) => closed,
-        None => EndedBy::Unknown,
-    };
+    let closed_by_task = |closed| EndedBy::of_task(exiting, closed);
     match (stay.state, event.new) {
         (StayState::CloseWait, TcpState::LastAck) => closed_by_task(EndedBy::Closed),
         (StayState::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {

@@ -224,15 +224,9 @@ impl Tracker {
         exiting: Option<bool>,
     ) -> Option<Ended> {
         let slot = self.live.get(&key).filter(|live| live.state == TcpState::Close)?.slot;
-        let stay = *self.stays.get(slot as usize)?;
-        self.deadlines.clear(slot);
-        self.stays.remove(slot as usize);
-        self.live.remove(&key);
-        let by = match exiting {
-            Some(true) => EndedBy::ProcessExit,
-            Some(false) => EndedBy::Closed,
-            None => EndedBy::Unknown,
-        };
+        let id = self.stays.get(slot as usize)?.id;
+        let stay = self.remove(id)?;
+        let by = EndedBy::of_task(exiting, EndedBy::Closed);
         Some(Ended { stay, at, by, reset_sent: None })
     }
 
@@ -389,13 +383,19 @@ impl Tracker {
 
     /// Forgets a stay whose socket the kernel no longer shows: its end was lost.
     pub fn forget(&mut self, id: StayId, now: Instant) -> Option<Ended> {
+        let stay = self.remove(id)?;
+        self.counts.repaired += 1;
+        Some(Ended { stay, at: now, by: EndedBy::Unknown, reset_sent: None })
+    }
+
+    /// Takes a stay and its socket out of the table.
+    fn remove(&mut self, id: StayId) -> Option<Stay> {
         let stay = *self.get(id)?;
         self.unplaced.remove(stay.key, stay.endpoints);
         self.deadlines.clear(id.slot);
         self.stays.remove(id.slot as usize);
         self.live.remove(&stay.key);
-        self.counts.repaired += 1;
-        Some(Ended { stay, at: now, by: EndedBy::Unknown, reset_sent: None })
+        Some(stay)
     }
 
     /// What was counted so far.

@@ -17,6 +17,7 @@ use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
 use crate::model::process::{Holder, Process};
+use crate::model::reads::first_read;
 use crate::model::socket::StayState;
 use crate::model::stay::{EndedBy, Stay};
 use crate::model::summary::Summary;
@@ -242,8 +243,8 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
         ("sock_diag", evidence.sources.sock_diag),
         ("sock_recv_length", evidence.sources.eof),
     ];
-    let first = |peeked| evidence.eof_reads.iter().find(|read| read.peeked == peeked);
-    let (read, peeked) = (first(false), first(true));
+    let read = first_read(&evidence.eof_reads);
+    let peeked = evidence.eof_reads.iter().find(|read| read.peeked);
     let stack = evidence.stack.as_ref();
     EvidenceLine {
         recv_queue: evidence.recv_queue,

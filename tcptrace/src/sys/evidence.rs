@@ -28,6 +28,7 @@ use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Suspect, Timer};
 use crate::model::orphans::Namespaces;
 use crate::model::process::eldest;
+use crate::model::reads::first_read;
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
@@ -192,7 +193,10 @@ impl Gatherer {
         let dumps = self.dump(wanted, states);
         let inodes = inodes(&dumps);
         let wanted = |inode| inodes.contains(&inode);
-        let first = Index::new(self.holders.pass(&wanted)?, &dumps);
+        let mut first = Index::new(self.holders.pass(&wanted)?, &dumps);
+        if !suspects.iter().all(|suspect| suspect.stay.is_located()) {
+            first.add_shown(&dumps);
+        }
         let mut people = People::new();
         let found: Vec<_> = suspects
             .iter()
@@ -213,8 +217,7 @@ impl Gatherer {
             .map(|(found, suspect)| {
                 let id = found.stay.id;
                 let mut evidence = found.evidence(looked_at, &again, &people, proc);
-                let path = suspect.eof_reads.iter().find(|read| !read.peeked);
-                let path = path.and_then(|read| read.path);
+                let path = first_read(&suspect.eof_reads).and_then(|read| read.path);
                 evidence.stack =
                     stacks.as_mut().zip(path).and_then(|(stacks, path)| stacks.of(path));
                 (id, evidence)
@@ -324,13 +327,14 @@ impl<'a> Found<'a> {
             let (listener, peer) = (Vec::new(), Vec::new());
             return Self { stay, place, asked, socket, port_range, holders, listener, peer };
         };
-        let socket = find_socket(dumps, netns, key);
+        let dump = dumps.get(&netns).and_then(Option::as_ref);
+        let socket = dump.and_then(|dump| dump.sockets.get(&key));
         Self {
             stay,
             place,
-            asked: dumps.get(&netns).is_some_and(Option::is_some),
+            asked: dump.is_some(),
             socket,
-            port_range: dumps.get(&netns).and_then(|dump| dump.as_ref()?.port_range),
+            port_range: dump.and_then(|dump| dump.port_range),
             holders: index.holders(key, socket),
             listener: index.listener(stay, netns),
             peer: index.peer(stay),
@@ -476,10 +480,6 @@ fn inodes(dumps: &Dumps) -> HashSet<u64> {
 
 fn values(dump: &Option<Dump>) -> impl Iterator<Item = &DiagSocket> {
     dump.iter().flat_map(|dump| dump.sockets.values())
-}
-
-fn find_socket(dumps: &Dumps, netns: NetNs, key: SocketKey) -> Option<&DiagSocket> {
-    dumps.get(&netns)?.as_ref()?.sockets.get(&key)
 }
 
 #[cfg(test)]

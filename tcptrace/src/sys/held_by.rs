@@ -4,10 +4,11 @@
 //! unix socket, or that some call outlives its descriptor, shows without saying whose. In CLOSE_WAIT
 //! only a call that sends can block, and only while data waits to be sent, which sets the two apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use super::process::{self, numbered};
 use super::threads::{self, Call};
 use crate::model::evidence::HeldBy;
 
@@ -27,7 +28,7 @@ impl Keepers {
     /// Looks at every descriptor and thread of the host.
     pub fn find() -> Self {
         let mut keepers = Self::default();
-        for pid in super::process::pids() {
+        for pid in process::pids() {
             keepers.look_at(pid);
         }
         keepers
@@ -35,20 +36,19 @@ impl Keepers {
 
     fn look_at(&mut self, pid: u32) {
         let dir = Path::new("/proc").join(pid.to_string());
-        let mut open = HashMap::new();
-        for entry in fs::read_dir(dir.join("fd")).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(fd) = name.to_str().and_then(|fd| fd.parse::<u64>().ok()) else { continue };
-            let target = fs::read_link(entry.path()).unwrap_or_default();
+        let mut open = HashSet::new();
+        for fd in numbered(&dir.join("fd")) {
+            let target = fs::read_link(dir.join("fd").join(fd.to_string())).unwrap_or_default();
             let target = target.to_string_lossy();
             if target.starts_with("socket:") || target == "anon_inode:[io_uring]" {
-                self.read(&fs::read_to_string(dir.join("fdinfo").join(&name)).unwrap_or_default());
+                let fdinfo = dir.join("fdinfo").join(fd.to_string());
+                self.read(&fs::read_to_string(fdinfo).unwrap_or_default());
             }
-            open.insert(fd, ());
+            open.insert(u64::from(fd));
         }
         self.in_call |= threads::of(pid)
             .filter_map(|tid| threads::call(pid, tid))
-            .any(|Call { number, first }| SENDING.contains(&number) && !open.contains_key(&first));
+            .any(|Call { number, first }| SENDING.contains(&number) && !open.contains(&first));
     }
 
     /// Takes in a descriptor's `fdinfo`.

@@ -12,7 +12,7 @@ use aya::programs::Iter;
 use tcptrace_common::HolderRecord;
 
 use super::loader::{Globals, Kernel};
-use super::process;
+use super::process::{self, numbered};
 use crate::model::decode::{self, HeldFd};
 use crate::model::process::ticks;
 use crate::model::socket::TcpState;
@@ -182,11 +182,6 @@ fn scan_proc(wanted: &dyn Fn(u64) -> bool) -> Pass {
         fds.dedup();
     }
     pass
-}
-
-fn numbered(dir: &Path) -> impl std::iter::Iterator<Item = u32> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The inode that a link in `/proc/PID/fd` names, if it is a socket's.

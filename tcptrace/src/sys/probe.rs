@@ -29,8 +29,8 @@ use crate::model::event::{Deed, Lost, Transition};
 use crate::model::socket::{Identity, TcpState};
 
 /// Size of the ring unless told otherwise, in bytes: what two busy cores can make in 30 ms, and the
-/// reader is woken at a quarter. A larger one costs more: it is written to all over, again and again, and what lies in the
-/// caches is the programs' own.
+/// reader is woken at a quarter. A larger one costs more: it is written to all over, again and again,
+/// and what lies in the caches is the programs' own (docs/decisions/0004-small-ring.md).
 pub const RING_BYTES: u32 = 1 << 20;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
@@ -269,9 +269,6 @@ impl Probe {
     /// # Errors
     /// If the kernel does not tell.
     pub fn lost(&self) -> Result<Lost> {
-        let sum = |map: &PerCpuArray<MapData, u64>, slot| -> Result<u64> {
-            Ok(map.get(&slot, 0)?.iter().sum())
-        };
         let (name, counted) = match self.source {
             Source::Btf => (PROGRAMS[0], true),
             Source::Classic => (classic::PROGRAM, host::kernel_version() >= COUNTS_CLASSIC),
@@ -285,6 +282,11 @@ impl Probe {
             recursion: counted.then_some(skipped.saturating_sub(sum(&self.rescued, 0)?)),
         })
     }
+}
+
+/// A counter that each CPU has for itself.
+fn sum(map: &PerCpuArray<MapData, u64>, slot: u32) -> Result<u64> {
+    Ok(map.get(&slot, 0)?.iter().sum())
 }
 
 fn program<'a>(

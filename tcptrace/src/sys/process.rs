@@ -13,7 +13,12 @@ use crate::model::process::{Descriptors, Process, TICKS_PER_SECOND};
 const CMDLINE_MAX: u64 = 4096;
 /// Every process there is.
 pub fn pids() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    numbered(Path::new("/proc"))
+}
+
+/// The entries of a directory of `/proc` whose names are numbers.
+pub(super) fn numbered(dir: &Path) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 

@@ -58,15 +58,15 @@ impl Stacks {
     /// no mappings any more.
     pub fn drain(&mut self) {
         // Many copies of one process mostly come together.
-        let mut mappings = HashMap::<u32, Arc<[Mapping]>>::new();
+        let mut processes = HashMap::<u32, (Arc<[Mapping]>, Option<u64>)>::new();
         while let Some(record) = self.ring.next() {
             let Some((path, mut captured)) = decode(&record) else { continue };
             let pid = captured.pid;
-            let of_pid = mappings.entry(pid).or_insert_with(|| {
-                maps::executable(&fs::read(format!("/proc/{pid}/maps")).unwrap_or_default()).into()
+            let (mappings, start_ticks) = processes.entry(pid).or_insert_with(|| {
+                let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+                (maps::executable(&maps).into(), process::start_ticks(pid))
             });
-            captured.mappings = Arc::clone(of_pid);
-            captured.start_ticks = process::start_ticks(pid);
+            (captured.mappings, captured.start_ticks) = (Arc::clone(mappings), *start_ticks);
             if self.order.len() >= KEPT
                 && let Some(oldest) = self.order.pop_front()
             {

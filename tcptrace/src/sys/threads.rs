@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::process::numbered;
 use crate::model::evidence::ThreadState;
 
 /// Calls that wait until descriptors become ready. Other architectures than x86-64 have only the
@@ -32,8 +33,7 @@ pub struct Call {
 
 /// The threads of a process.
 pub fn of(pid: u32) -> impl Iterator<Item = u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok())
+    numbered(&Path::new("/proc").join(pid.to_string()).join("task"))
 }
 
 /// The call that a thread sleeps in; `None` if it runs, sleeps in none, or may not be looked at.

@@ -62,8 +62,6 @@ impl Index {
         }
         for (&netns, dump) in dumps {
             for socket in values(dump) {
-                let like = (socket.state, socket.endpoints.canonical());
-                index.shown.entry(like).or_default().push((socket.key, netns));
                 if let Some(fds) = pass.by_inode.get(&socket.inode) {
                     index.fds.insert(socket.key, fds.clone());
                     index.place(netns, socket.key, socket.endpoints, socket.state);
@@ -72,6 +70,16 @@ impl Index {
         }
         index.pass = pass;
         index
+    }
+
+    /// Takes in what sock_diag showed by both ends, for suspects that are known by nothing else.
+    pub(super) fn add_shown(&mut self, dumps: &Dumps) {
+        for (&netns, dump) in dumps {
+            for socket in values(dump) {
+                let like = (socket.state, socket.endpoints.canonical());
+                self.shown.entry(like).or_default().push((socket.key, netns));
+            }
+        }
     }
 
     fn place(&mut self, netns: NetNs, key: SocketKey, ends: Endpoints, state: TcpState) {

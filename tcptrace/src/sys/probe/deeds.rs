@@ -6,6 +6,7 @@ use aya::programs::{BtfTracePoint, FExit};
 use aya::{Btf, Ebpf};
 
 use super::super::loader::Kernel;
+use super::sum;
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::Deed;
 
@@ -39,8 +40,7 @@ impl Deeds {
     }
 
     pub(super) fn lost(&self) -> Result<u64> {
-        let one = |slot| -> Result<u64> { Ok(self.lost.get(&slot, 0)?.iter().sum()) };
-        Ok(one(0)? + one(1)?)
+        Ok(sum(&self.lost, 0)? + sum(&self.lost, 1)?)
     }
 }
 
