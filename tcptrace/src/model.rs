@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod filter;
 pub mod forecast;
 pub mod group;
+pub mod history;
 pub mod orphans;
 pub mod process;
 pub mod reads;

@@ -1,7 +1,7 @@
 //! What people and machines are told: of one stay each.
 
 use core::time::Duration;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::evidence::Evidence;
 use super::stay::{Ended, EndedBy, Stay};
@@ -12,9 +12,9 @@ use super::verdict::Finding;
 #[derive(Clone, Debug)]
 pub struct Alert {
     /// The same for the same stay, in every run of the same boot.
-    pub id: Rc<str>,
+    pub id: Arc<str>,
     /// The group it belongs to.
-    pub group: Rc<str>,
+    pub group: Arc<str>,
     /// The stay.
     pub stay: Stay,
     /// When this is told, or when it ended.
@@ -22,9 +22,9 @@ pub struct Alert {
     /// How long the stay may last.
     pub threshold: Duration,
     /// Why it is stuck, and who is to blame.
-    pub finding: Rc<Finding>,
+    pub finding: Arc<Finding>,
     /// What that rests on.
-    pub evidence: Rc<Evidence>,
+    pub evidence: Arc<Evidence>,
     /// What ended it; `None` while it is firing.
     pub ended_by: Option<EndedBy>,
     /// Whether our side ended it with a reset rather than a FIN.
@@ -47,7 +47,7 @@ impl Alert {
 /// An id for `stay`: made of what stays the same when tcptrace is restarted, and differs between
 /// two episodes of one socket (a reconnect takes a new local port or meets another peer) and
 /// between its held and its orphaned part.
-pub fn alert_id(boot_id: &str, stay: &Stay) -> Rc<str> {
+pub fn alert_id(boot_id: &str, stay: &Stay) -> Arc<str> {
     let boot = boot_id.get(..8).unwrap_or(boot_id);
     let state = if stay.orphan { "orphan" } else { stay.state.state().name() };
     let (local, remote) = (stay.endpoints.local.port(), stay.endpoints.remote.port());

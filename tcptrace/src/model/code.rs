@@ -2,11 +2,13 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How many functions name a code path in a line.
 const SHOWN: usize = 3;
 
 /// A stack, as far as it could be walked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
     /// The innermost first.
     pub frames: Vec<Frame>,
@@ -15,7 +17,7 @@ pub struct Stack {
 }
 
 /// One function of a stack. Names are what the program says: hostile, but valid UTF-8.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// Where it was: in the module's file, or in the process where there is no file.
     pub address: u64,

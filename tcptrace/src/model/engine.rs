@@ -4,7 +4,9 @@
 
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, alert_id};
 use super::event::{Deed, DeedKind, Lost, Transition};
@@ -75,7 +77,7 @@ pub enum Output {
 }
 
 /// What the core is given at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EngineConfig {
     /// When to look.
     pub thresholds: Thresholds,
@@ -360,8 +362,8 @@ impl Engine {
             stay,
             at: now,
             threshold: self.config.thresholds.of(stay.state),
-            finding: Rc::new(finding),
-            evidence: Rc::new(evidence),
+            finding: Arc::new(finding),
+            evidence: Arc::new(evidence),
             ended_by: None,
             reset_sent: None,
         });

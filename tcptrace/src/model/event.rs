@@ -1,5 +1,7 @@
 //! What happens to sockets, decoded.
 
+use serde::{Deserialize, Serialize};
+
 use super::socket::{Endpoints, Identity, NetNs, SocketKey, TcpState};
 use super::time::Instant;
 
@@ -50,7 +52,7 @@ pub struct Circumstances {
 }
 
 /// Sequence numbers that tell whether bytes moved between two looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The next sequence number to be sent.
     pub snd_nxt: u32,
@@ -61,7 +63,7 @@ pub struct Progress {
 }
 
 /// The task on the CPU when something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnCpu {
     /// Thread group id in the initial pid namespace; 0 for the idle task.
     pub pid: u32,
@@ -122,7 +124,7 @@ impl Deed {
 }
 
 /// Events that did not arrive, by the place where they were lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// No room in the ring buffer.
     pub ring: u64,

@@ -3,6 +3,8 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::code::Stack;
 use super::event::Progress;
 use super::process::Holder;
@@ -13,7 +15,7 @@ use super::stay::Stay;
 use super::time::Instant;
 
 /// What one look at one socket showed. Unknown is `None`, never zero.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// When the look began.
     pub looked_at: Instant,
@@ -107,7 +109,7 @@ impl From<Stay> for Suspect {
 }
 
 /// What keeps a socket open that no process holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeldBy {
     /// A descriptor that was sent over a unix socket and not received.
     UnixSocket,
@@ -132,7 +134,7 @@ impl HeldBy {
 }
 
 /// What a process's threads are doing, as `/proc` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThreadState {
     /// All are stopped, by a signal or a debugger.
     Stopped,
@@ -157,7 +159,7 @@ impl ThreadState {
 }
 
 /// The kernel's timer on a socket, as sock_diag tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timer {
     /// sock_diag was not asked or did not know the socket.
     #[default]
@@ -173,7 +175,7 @@ pub enum Timer {
 }
 
 /// The sources that showed a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// `iter/task_file`.
     pub iterator: bool,

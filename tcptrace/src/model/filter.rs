@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::process::Process;
@@ -11,7 +12,7 @@ use super::stay::Stay;
 use super::verdict::{Finding, Verdict};
 
 /// Conditions of different kinds must all hold; of those of one kind, one is enough.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Holders by pid.
     pub pids: Vec<u32>,
@@ -26,7 +27,7 @@ pub struct Filter {
 }
 
 /// What can be told from a socket alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketFilter {
     /// Local or remote ports.
     pub ports: Vec<u16>,

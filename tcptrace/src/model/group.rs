@@ -6,7 +6,6 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::alert::Alert;
@@ -50,7 +49,7 @@ impl GroupKey {
         Self { process, place, verdict: finding.verdict, code: finding.code.clone() }
     }
 
-    fn id(&self, boot_id: &str) -> Rc<str> {
+    fn id(&self, boot_id: &str) -> Arc<str> {
         let boot = boot_id.get(..8).unwrap_or(boot_id);
         let mut verdict = self.verdict.name().to_owned();
         if let Some(code) = &self.code {
@@ -71,7 +70,7 @@ impl GroupKey {
 }
 
 /// The id of the group that a stay with this finding belongs to.
-pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding) -> Rc<str> {
+pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding) -> Arc<str> {
     GroupKey::of(stay, finding).id(boot_id)
 }
 
@@ -101,7 +100,7 @@ impl GroupStatus {
 #[derive(Clone, Debug)]
 pub struct GroupNotice {
     /// The same for the same process and verdict.
-    pub id: Rc<str>,
+    pub id: Arc<str>,
     /// When it is told.
     pub at: Instant,
     /// Since it was last told.
@@ -135,7 +134,7 @@ pub struct GroupNotice {
     /// When the process's descriptors will be used up; `None` where there is no trend.
     pub forecast: Option<Forecast>,
     /// Alert ids of a few members, the oldest first.
-    pub examples: Vec<Rc<str>>,
+    pub examples: Vec<Arc<str>>,
     /// The other ends and how many members each has, most first; at most three.
     pub peers: Vec<(Peer, usize)>,
     /// What ended those that have, most first.
@@ -155,7 +154,7 @@ pub struct Peer {
 
 #[derive(Debug)]
 struct Group {
-    id: Rc<str>,
+    id: Arc<str>,
     verdict: Verdict,
     confidence: Confidence,
     state: StayState,
@@ -196,7 +195,7 @@ impl Groups {
     pub fn add(&mut self, alert: &Alert) {
         let group =
             self.groups.entry(GroupKey::of(&alert.stay, &alert.finding)).or_insert_with(|| Group {
-                id: Rc::clone(&alert.group),
+                id: Arc::clone(&alert.group),
                 verdict: alert.finding.verdict,
                 confidence: alert.finding.confidence,
                 state: alert.stay.state,
@@ -354,7 +353,7 @@ impl Group {
         let mut ended: Vec<_> = self.ended.values().copied().collect();
         ended.sort_by_key(|&(_, count)| core::cmp::Reverse(count));
         GroupNotice {
-            id: Rc::clone(&self.id),
+            id: Arc::clone(&self.id),
             at: now,
             status,
             verdict: self.verdict,
@@ -371,7 +370,7 @@ impl Group {
             exact: by_age.iter().all(|alert| alert.stay.exact),
             growth_per_min: growth,
             forecast: growth.and_then(|growth| forecast(descriptors, self.ports(), growth)),
-            examples: by_age.iter().take(EXAMPLES).map(|alert| Rc::clone(&alert.id)).collect(),
+            examples: by_age.iter().take(EXAMPLES).map(|alert| Arc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
             ended,
             withdrawn: self.withdrawn,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// `USER_HZ`, the unit of times in `/proc`: fixed at 100 on every architecture we build for.
 pub const TICKS_PER_SECOND: u64 = 100;
@@ -15,7 +16,7 @@ pub const fn ticks(boottime_ns: u64) -> u64 {
 /// A process, as it was when it was looked at. Pids are reused, so [`Process::start`] belongs to
 /// its identity. Strings are what the process says of itself: hostile, and here made valid UTF-8
 /// by replacement but not escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// In the pid namespace tcptrace runs in.
     pub pid: u32,
@@ -46,7 +47,7 @@ pub struct Process {
 }
 
 /// How many descriptors a process has and may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptors {
     /// That are open.
     pub open: u64,
@@ -55,7 +56,7 @@ pub struct Descriptors {
 }
 
 /// A process that has one or more descriptors of a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Who.
     pub process: Arc<Process>,

@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Deed, DeedKind, OnCpu};
 use super::process::Process;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MOST_PATHS: usize = 4096;
 
 /// One process's first receive that returned the end of file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EofRead {
     /// When.
     pub at: Instant,
@@ -63,7 +64,7 @@ pub enum Phase {
 }
 
 /// What became of the sockets whose end of file one code path of one process has read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// Since when that is counted.
     pub since: Instant,

@@ -4,12 +4,13 @@ use core::time::Duration;
 use std::collections::HashSet;
 
 use rustc_hash::FxHashSet;
+use serde::{Deserialize, Serialize};
 
 use super::event::Progress;
 use super::socket::{Endpoints, NetNs, SocketKey, StayState};
 
 /// All sockets in a state that they are not meant to stay in, and which of the rest there are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The former.
     pub half_closed: Vec<Observed>,
@@ -24,7 +25,7 @@ pub struct Snapshot {
 }
 
 /// A socket as a snapshot shows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Observed {
     /// The socket.
     pub key: SocketKey,

@@ -3,8 +3,10 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// A TCP state, numbered as in the kernel's `include/net/tcp_states.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names of RFC 9293, and the kernel's for its own two")]
 pub enum TcpState {
@@ -83,7 +85,7 @@ impl fmt::Display for TcpState {
 }
 
 /// A state that a socket is not meant to stay in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StayState {
     /// The peer has closed, we have not.
     CloseWait,
@@ -131,7 +133,7 @@ impl fmt::Display for StayState {
 /// What the tracker knows a socket by: its cookie, which is never reused; on kernels whose tracing
 /// programs cannot read cookies (before 5.12) the address of its `struct sock`, which is reused as
 /// soon as the socket is closed. The two never collide: kernel addresses have their top bit set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketKey(u64);
 
 impl SocketKey {
@@ -152,7 +154,7 @@ impl SocketKey {
 }
 
 /// What the probe knows sockets by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Identity {
     /// By cookies.
     Cookie,
@@ -162,12 +164,12 @@ pub enum Identity {
 }
 
 /// Inode number of a network namespace, as in `/proc/PID/ns/net`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NetNs(pub u32);
 
 /// Both ends of a connection, in the family the socket has: an IPv4 connection of an IPv6 socket
 /// has IPv4-mapped addresses, as `ss` shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Our address and port.
     pub local: SocketAddr,

@@ -2,12 +2,16 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Circumstances, Progress, Transition};
 use super::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use super::time::Instant;
 
 /// Names a stay that is going on. A slot is used again, a serial number is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct StayId {
     pub(super) slot: u32,
     pub(super) serial: u64,
@@ -76,7 +80,7 @@ pub struct Ended {
 }
 
 /// What ended a stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EndedBy {
     /// The program closed it.
     Closed,

@@ -3,10 +3,13 @@
 use core::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A moment of `CLOCK_MONOTONIC`, the clock of `bpf_ktime_get_ns` and of the kernel's TCP timers.
 /// It stands still while the machine is suspended, as those timers do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Instant(u64);
 
 impl Instant {

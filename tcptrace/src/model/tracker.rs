@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::deadlines::Deadlines;
@@ -17,7 +18,7 @@ use super::stay::{Ended, EndedBy, Stay, StayId, ended_by, reset_sent};
 use super::time::Instant;
 
 /// How long a stay may last before somebody looks at it, by state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
     /// For CLOSE_WAIT.
     pub close_wait: Duration,

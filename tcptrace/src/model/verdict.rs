@@ -4,6 +4,8 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::code::Stack;
 use super::evidence::{Evidence, Timer};
 use super::process::{Holder, Process, eldest};
@@ -13,7 +15,7 @@ use super::stay::Stay;
 use super::time::Instant;
 
 /// Why. The first that matches is the verdict, in this order within each state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// Owned by the kernel: no program will ever close it.
     Kernel,
@@ -133,7 +135,7 @@ impl Verdict {
 }
 
 /// How sure a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Confidence {
     /// It was seen to be so.
     High,

@@ -1,7 +1,6 @@
 //! What the tests of all formats print.
 
 use core::time::Duration;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -81,8 +80,8 @@ pub fn alert() -> Alert {
         stay,
         at: now(),
         threshold,
-        finding: Rc::new(find(&stay, &evidence, threshold)),
-        evidence: Rc::new(evidence),
+        finding: Arc::new(find(&stay, &evidence, threshold)),
+        evidence: Arc::new(evidence),
         ended_by: None,
         reset_sent: None,
     }

@@ -90,7 +90,7 @@ fn hostile_strings_stay_one_line_of_valid_json() {
     };
     let holder = Holder { process: Arc::new(evil), fds: vec![1] };
     sample.evidence =
-        std::rc::Rc::new(Evidence { holders: Some(vec![holder]), ..(*sample.evidence).clone() });
+        Arc::new(Evidence { holders: Some(vec![holder]), ..(*sample.evidence).clone() });
     let line = print(|out| alert(out, context(), &sample));
     assert_eq!(line["holders"][0]["comm"], "\n\u{2028}\"}</script>");
 }
