@@ -59,8 +59,9 @@ pub struct TransitionRecord {
     pub reserved: u8,
     /// Name of the thread on this CPU, as the kernel keeps it: any bytes, ends at the first NUL.
     pub on_cpu_comm: [u8; 16],
-    /// Always 0.
-    pub reserved2: [u8; 4],
+    /// The code that connects (`-> SYN_SENT`) or closes and shuts down (`-> FIN_WAIT1`), see
+    /// [`StackRecord::path`]; 0: not known.
+    pub path: u32,
 }
 
 impl TransitionRecord {
@@ -87,7 +88,7 @@ impl TransitionRecord {
         flags: 0,
         reserved: 0,
         on_cpu_comm: [0; 16],
-        reserved2: [0; 4],
+        path: 0,
     };
 }
 
@@ -129,7 +130,9 @@ pub struct ShortTransitionRecord {
     /// As in the long one.
     pub flags: u8,
     /// Always 0.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
+    /// As in the long one.
+    pub path: u32,
 }
 
 /// One file descriptor of one process that refers to a TCP socket.
@@ -203,31 +206,38 @@ pub struct DeedRecord {
     pub reserved: [u8; 6],
     /// Name of the thread, as the kernel keeps it: any bytes, ends at the first NUL.
     pub comm: [u8; 16],
-    /// For [`deed::EOF_READ`]: what the code path is known by, see [`StackRecord::path`]; 0: not
-    /// known.
-    pub path: u64,
+    /// For [`deed::EOF_READ`] and [`deed::ACCEPTED`]: the code that did it, see
+    /// [`StackRecord::path`]; 0: not known.
+    pub path: u32,
+    /// Always 0.
+    pub reserved2: [u8; 4],
 }
 
+/// Stacks are copied by pages of this size, whatever the machine's are.
+pub const STACK_PAGE: usize = 4096;
 /// How much of a stack is copied at most.
-pub const STACK_BYTES: usize = 16 << 10;
+pub const STACK_BYTES: usize = 4 * STACK_PAGE;
 
-/// A thread's registers and the top of its stack in user space, when it read the end of file.
+/// A thread's registers and the top of its stack in user space, when it opened a connection, read the
+/// end of file, shut down or closed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StackRecord {
-    /// Made of the process, the instruction and how deep in its page the stack is: two paths that
-    /// differ in none of these are taken for one.
-    pub path: u64,
+    /// What a code path is known by, never 0. Made of the process, the instruction and how deep in its
+    /// page the stack is: two paths that differ in none of these are taken for one.
+    pub path: u32,
+    /// The thread group, in the initial pid namespace.
+    pub pid: u32,
     /// The instruction pointer.
     pub ip: u64,
-    /// The stack pointer: where the copy begins.
+    /// The stack pointer. The copy begins with the page that it points into.
     pub sp: u64,
     /// The frame pointer.
     pub bp: u64,
-    /// The thread group, in the initial pid namespace.
-    pub pid: u32,
     /// How many bytes were copied.
     pub len: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// The copy.
     pub stack: [u8; STACK_BYTES],
 }
@@ -240,6 +250,8 @@ pub mod deed {
     pub const EOF_PEEKED: u8 = 2;
     /// The kernel let go of a socket that was in CLOSE with a file.
     pub const RELEASED: u8 = 3;
+    /// A program accepted a connection. Told only if somebody asks for it.
+    pub const ACCEPTED: u8 = 4;
 }
 
 const _: () = assert!(size_of::<DeedRecord>() == 72);
@@ -278,7 +290,7 @@ pub mod feature {
     /// Where [`TASK_BTF`] is missing, `bpf_probe_read_kernel` stands in: refused where the kernel is
     /// locked down for confidentiality.
     pub const PROBE_READ: u32 = 1 << 4;
-    /// The code path of a read of the end of file is wanted (`bpf_task_pt_regs`, 5.15).
+    /// Code paths are wanted (`bpf_task_pt_regs`, 5.15).
     pub const STACKS: u32 = 1 << 3;
 }
 
@@ -307,6 +319,8 @@ pub struct Offsets {
     pub skc_net: u32,
     /// `sock.__sk_common.skc_flags`
     pub skc_flags: u32,
+    /// `sock.__sk_common.skc_cookie`
+    pub skc_cookie: u32,
     /// `sock.sk_protocol`
     pub sk_protocol: u32,
     /// `sock.sk_shutdown`
@@ -323,6 +337,8 @@ pub struct Offsets {
     pub socket_sk: u32,
     /// `file.f_inode`
     pub file_inode: u32,
+    /// `file.private_data`
+    pub file_private_data: u32,
     /// `inode.i_ino`
     pub inode_ino: u32,
     /// `tcp_sock.inet_conn.icsk_inet.inet_sport`
@@ -345,6 +361,12 @@ pub struct Offsets {
     pub task_group_leader: u32,
     /// `task_struct.start_boottime`
     pub task_start_boottime: u32,
+    /// `task_struct.files`; this and those of the descriptor table are 0 if the kernel does not tell.
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.fd`
+    pub fdtable_fd: u32,
     /// `pt_regs.ip`; 0 on architectures whose stacks are not taken.
     pub pt_ip: u32,
     /// `pt_regs.sp`

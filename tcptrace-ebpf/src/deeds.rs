@@ -10,17 +10,14 @@
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
-    },
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
     macros::{btf_tracepoint, fexit, map},
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
     programs::{BtfTracePointContext, FExitContext},
 };
-use tcptrace_common::{DeedRecord, deed, feature};
+use tcptrace_common::{DeedRecord, deed};
 
-use crate::kernel::{KernelPtr, Task, has, is_tcp, tcp_sock};
+use crate::kernel::{KernelPtr, Task, cookie, is_tcp, tcp_sock};
 use crate::ring::add_one;
 use crate::stacks;
 
@@ -29,9 +26,9 @@ const MSG_PEEK: i32 = 2;
 
 #[map]
 static DEEDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
-/// How many records found no room in the ring.
+/// How many records found no room in the ring, by the kind of program that made them.
 #[map]
-static DEEDS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+static DEEDS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
 /// Who has read which end of file: a program that spins on it is told of once.
 #[map]
 static EOF_TOLD: LruHashMap<EofKey, u8> = LruHashMap::with_max_entries(16_384, 0);
@@ -96,7 +93,7 @@ fn eof_read(sk: KernelPtr, flags: i32) {
         return;
     }
     if EOF_TOLD.insert(key, 1, 0).is_ok() {
-        send(sk, kind, 0);
+        send(sk.0 as u64, cookie(sk), kind, 0);
     }
 }
 
@@ -104,7 +101,7 @@ fn eof_read(sk: KernelPtr, flags: i32) {
 pub fn released(ctx: BtfTracePointContext) -> i32 {
     let sk = KernelPtr::argument(&ctx, 0);
     if OUTLIVING.remove(sk.0 as u64).is_ok() {
-        send(sk, deed::RELEASED, 1);
+        send(sk.0 as u64, cookie(sk), deed::RELEASED, 1);
     }
     0
 }
@@ -116,8 +113,9 @@ pub fn outlives(sk: KernelPtr) {
     let _ = OUTLIVING.insert(sk.0 as u64, 1, 0);
 }
 
+/// Tells that this task did `kind` with a socket, or counts that as lost by `program`.
 #[inline(always)]
-fn send(sk: KernelPtr, kind: u8, program: u32) {
+pub fn send(skaddr: u64, cookie: u64, kind: u8, program: u32) {
     let Some(mut entry) = DEEDS.reserve::<DeedRecord>(0) else {
         add_one(&DEEDS_LOST, program);
         return;
@@ -126,8 +124,8 @@ fn send(sk: KernelPtr, kind: u8, program: u32) {
     let mut record = DeedRecord {
         // SAFETY: a helper call without arguments.
         at_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: 0,
-        skaddr: sk.0 as u64,
+        cookie,
+        skaddr,
         start_boottime_ns: 0,
         pid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
@@ -136,16 +134,13 @@ fn send(sk: KernelPtr, kind: u8, program: u32) {
         reserved: [0; 6],
         comm: bpf_get_current_comm().unwrap_or_default(),
         path: 0,
+        reserved2: [0; 4],
     };
-    if has(feature::COOKIE) {
-        // SAFETY: a helper call; the verifier checks that `sk` is a socket.
-        record.cookie = unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) };
-    }
     let task = Task::current();
     record.start_boottime_ns = task.start_boottime_ns();
     record.flags = task.flags();
-    if kind == deed::EOF_READ && has(feature::STACKS) && has(feature::TASK_BTF) {
-        record.path = stacks::path(task.known(), record.pid, record.at_ns);
+    if matches!(kind, deed::EOF_READ | deed::ACCEPTED) {
+        record.path = stacks::path();
     }
     entry.write(record);
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));

@@ -24,6 +24,8 @@ pub const IPPROTO_TCP: u16 = 6;
 const AF_INET6: u16 = 10;
 /// `PF_EXITING` of `include/linux/sched.h`.
 const PF_EXITING: u32 = 0x4;
+/// `PF_KTHREAD`.
+const PF_KTHREAD: u32 = 0x0020_0000;
 
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = ZERO;
@@ -41,6 +43,7 @@ const ZERO: Offsets = Offsets {
     skc_v6_rcv_saddr: 0,
     skc_net: 0,
     skc_flags: 0,
+    skc_cookie: 0,
     sk_protocol: 0,
     sk_shutdown: 0,
     sk_err: 0,
@@ -49,6 +52,7 @@ const ZERO: Offsets = Offsets {
     socket_file: 0,
     socket_sk: 0,
     file_inode: 0,
+    file_private_data: 0,
     inode_ino: 0,
     inet_sport: 0,
     snd_nxt: 0,
@@ -60,6 +64,9 @@ const ZERO: Offsets = Offsets {
     task_tgid: 0,
     task_group_leader: 0,
     task_start_boottime: 0,
+    task_files: 0,
+    files_fdt: 0,
+    fdtable_fd: 0,
     pt_ip: 0,
     pt_sp: 0,
     pt_bp: 0,
@@ -116,6 +123,23 @@ impl KernelPtr {
         unsafe { read_volatile(self.0.add(offset).cast::<T>()) }
     }
 
+    /// Loads a `T` at the offset named by `offset` by the address alone: of a pointer that the verifier
+    /// knows nothing of. Nothing where the address is not mapped, or the kernel is locked down for
+    /// confidentiality.
+    #[inline(always)]
+    pub fn probe<T>(self, offset: impl FnOnce(&'static Offsets) -> &'static u32) -> Option<T> {
+        let at = self.0.wrapping_add(known(offset(&OFFSETS)) as usize);
+        // SAFETY: the helper checks the address and fails where nothing is.
+        unsafe { bpf_probe_read_kernel(at.cast::<T>()) }.ok()
+    }
+
+    /// The pointer that lies here, by the address alone.
+    #[inline(always)]
+    pub fn read(self) -> Option<Self> {
+        // SAFETY: the helper checks the address and fails where nothing is.
+        unsafe { bpf_probe_read_kernel(self.0.cast::<*const u8>()) }.ok().map(Self)
+    }
+
     /// Follows the pointer member at the offset named by `offset`.
     #[inline(always)]
     pub fn follow(self, offset: impl FnOnce(&'static Offsets) -> &'static u32) -> Self {
@@ -147,6 +171,13 @@ impl Task {
         self.0
     }
 
+    /// Whether it runs code of a program's: neither a kernel thread nor one that is exiting, whose
+    /// memory is gone. Only with [`feature::TASK_BTF`].
+    #[inline(always)]
+    pub fn in_program(self) -> bool {
+        self.0.load::<u32>(|o| &o.task_flags) & (PF_EXITING | PF_KTHREAD) == 0
+    }
+
     /// `PF_EXITING` as [`flag::EXITING`], with [`flag::TASK`] if it could be looked at.
     #[inline(always)]
     pub fn flags(self) -> u8 {
@@ -174,9 +205,7 @@ impl Task {
         if has(feature::TASK_BTF) {
             Some(from.load(offset))
         } else if has(feature::PROBE_READ) {
-            let at = from.0.wrapping_add(known(offset(&OFFSETS)) as usize);
-            // SAFETY: the helper checks the address and fails where nothing is.
-            unsafe { bpf_probe_read_kernel(at.cast::<T>()) }.ok()
+            from.probe(offset)
         } else {
             None
         }
@@ -207,6 +236,16 @@ pub fn tcp_sock(sk: KernelPtr) -> KernelPtr {
     KernelPtr(unsafe { bpf_skc_to_tcp_sock(sk.0.cast_mut().cast()) }.cast::<u8>().cast_const())
 }
 
+/// The cookie of `sk`, made now if it has none; 0 where there is no helper for it.
+#[inline(always)]
+pub fn cookie(sk: KernelPtr) -> u64 {
+    if !has(feature::COOKIE) {
+        return 0;
+    }
+    // SAFETY: a helper call; the verifier checks that `sk` is a socket.
+    unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) }
+}
+
 /// Reads who `sk` is; `tcp` is the same socket from [`tcp_sock`].
 #[inline(always)]
 pub fn identity(sk: KernelPtr, tcp: KernelPtr) -> Identity {
@@ -222,14 +261,8 @@ pub fn identity(sk: KernelPtr, tcp: KernelPtr) -> Identity {
     // a connect or listen has bound the port it is the other way round.
     let bound: u16 = tcp.load(|o| &o.inet_sport);
     let local_port = if bound != 0 { u16::from_be(bound) } else { sk.load(|o| &o.skc_num) };
-    let cookie = if has(feature::COOKIE) {
-        // SAFETY: a helper call; the verifier checks that `sk` is a socket.
-        unsafe { bpf_get_socket_cookie(sk.0.cast_mut().cast()) }
-    } else {
-        0
-    };
     Identity {
-        cookie,
+        cookie: cookie(sk),
         netns: sk.follow(|o| &o.skc_net).load(|o| &o.net_inum),
         family: family as u8,
         local_addr,

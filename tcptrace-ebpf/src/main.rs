@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod accept;
 mod classic;
 mod deeds;
 mod holders;

@@ -16,11 +16,14 @@ use tcptrace_common::{ShortTransitionRecord, TransitionRecord, feature, flag};
 use crate::deeds::outlives;
 use crate::kernel::{KernelPtr, Task, address_bytes, has, identity, is_tcp, sock_flags, tcp_sock};
 use crate::ring::{self, add_one, set};
+use crate::stacks;
 
 /// One past the last state of `include/net/tcp_states.h`: 13 (`TCP_BOUND_INACTIVE`) never comes.
 const STATES_END: i32 = 14;
 /// FIN_WAIT2 (5) and CLOSE_WAIT (8), a bit each.
 const HALF_CLOSED: u32 = 1 << 5 | 1 << 8;
+/// SYN_SENT (2) and FIN_WAIT1 (4), which programs enter by connecting, and by closing or shutting down.
+const BY_PROGRAM: u32 = 1 << 2 | 1 << 4;
 const AF_INET: u16 = 2;
 const TCP_CLOSE: i32 = 7;
 /// SYN_SENT (2), SYN_RECV (3), CLOSE (7), LISTEN (10) and NEW_SYN_RECV (12): no connection yet.
@@ -116,7 +119,8 @@ impl What {
             new_state: self.new as u8,
             shutdown: details.shutdown,
             flags: details.flags,
-            reserved: [0; 6],
+            reserved: [0; 2],
+            path: self.path(),
         }
     }
 
@@ -142,8 +146,14 @@ impl What {
             new_state: self.new as u8,
             shutdown: details.shutdown,
             flags: details.flags,
+            path: self.path(),
             ..TransitionRecord::ZERO
         })
+    }
+
+    #[inline(always)]
+    fn path(&self) -> u32 {
+        if 1 << (self.new & 31) & BY_PROGRAM != 0 { stacks::path() } else { 0 }
     }
 
     #[inline(always)]

@@ -16,3 +16,4 @@ pub mod process;
 pub mod sockdiag;
 pub mod stacks;
 pub mod threads;
+pub mod tracefs;

@@ -30,7 +30,7 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     let mut probe = attach(
         &mut Kernel::read()?,
         args.probe,
-        Wanted { ring_bytes: RING_BYTES, on_cpu: true, stacks: false },
+        Wanted { ring_bytes: RING_BYTES, on_cpu: true, stacks: false, accepts: false },
     )?;
     if probe.source() == Source::Classic && !filter.namespaces.is_empty() {
         bail!("the classic tracepoint does not tell network namespaces: --netns needs --probe btf");

@@ -38,7 +38,6 @@ fn say_what_is_not_built(args: &WatchArgs) {
     let flags = [
         ("--record", args.record.is_some()),
         ("--record-raw", args.record_raw.is_some()),
-        ("--stacks all", args.stacks == StacksChoice::All),
         ("--listen", args.listen.is_some()),
     ];
     for (flag, _) in flags.into_iter().filter(|(_, given)| *given) {
@@ -50,8 +49,12 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
     let stacks = args.stacks != StacksChoice::Off;
-    let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks };
+    let accepts = args.stacks == StacksChoice::All;
+    let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks, accepts };
     let mut probe = attach(&mut kernel, args.probe, wanted)?;
+    if accepts {
+        say_blind_to_accepts(&probe);
+    }
     let stacks = stacks.then(|| probe.take_stacks()).transpose()?;
     let holders = open_holders(&mut kernel);
     let mut watch = Watch {
@@ -82,6 +85,15 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     let stopped = watch.run(&mut stop).await;
     watch.finish(began).await?;
     stopped
+}
+
+fn say_blind_to_accepts(probe: &Probe) {
+    let why = match probe.deeds().and_then(|deeds| deeds.accepted.as_ref()) {
+        Some(Ok(())) => return,
+        Some(Err(why)) => format!("{why:#}"),
+        None => "the classic tracepoint tells no code paths".to_owned(),
+    };
+    notice(&format!("the code that accepts is not seen: {why}"));
 }
 
 fn open_holders(kernel: &mut Kernel) -> Holders {
@@ -211,8 +223,8 @@ impl Watch<'_> {
                 let snapshot = snapshot.ok();
                 self.engine.handle(clock::now(), Input::Snapshot(snapshot.as_ref()));
             }
-            Reply::Orphans(at, found) => {
-                self.engine.handle(clock::now(), Input::Orphans(at, &found));
+            Reply::Orphans(at, found, code) => {
+                self.engine.handle(clock::now(), Input::Orphans(at, &found, &code));
             }
         }
     }
@@ -230,8 +242,8 @@ impl Watch<'_> {
                 (Output::TakeSnapshot { others }, _) => {
                     let _ = worker.ask(Request::Snapshot { others });
                 }
-                (Output::FindOrphans(namespaces), _) => {
-                    let _ = worker.ask(Request::Orphans(namespaces));
+                (Output::FindOrphans { namespaces, closers }, _) => {
+                    let _ = worker.ask(Request::Orphans { namespaces, closers });
                 }
                 (Output::Alert(alert), OutputFormat::Json) => {
                     stdout.line(|out| json::alert(out, style.context(anchor), &alert));

@@ -1,11 +1,61 @@
 //! Code paths: the functions that were running, the innermost first.
 
 use core::fmt;
+use core::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// How many functions name a code path in a line.
 const SHOWN: usize = 3;
+
+/// What a code path is known by before it has names: a number that the kernel side makes of it
+/// (`tcptrace_common::StackRecord::path`).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct PathId(NonZeroU32);
+
+impl PathId {
+    /// `None` for 0.
+    pub fn new(id: u32) -> Option<Self> {
+        NonZeroU32::new(id).map(Self)
+    }
+}
+
+/// A code path as a person would name it, and its part in the matter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CodePath {
+    /// What it did.
+    pub did: Did,
+    /// Its functions, in a line.
+    pub line: Arc<str>,
+}
+
+/// What code did with a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Did {
+    /// It read the end of file.
+    Read,
+    /// It shut down sending, or closed.
+    ShutDown,
+    /// It opened the connection.
+    Connect,
+    /// It accepted it.
+    Accept,
+}
+
+impl Did {
+    /// The name in JSON: the system call's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ShutDown => "shutdown",
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+        }
+    }
+}
 
 /// A stack, as far as it could be walked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +98,15 @@ impl Frame {
     /// Whether it only passes a call on: the C library, or Rust's own.
     fn is_library(&self) -> bool {
         const FILES: [&str; 4] = ["libc.", "libc-", "libpthread", "ld-musl"];
-        const CALLS: [&str; 10] = [
+        const CALLS: [&str; 18] = [
+            "accept",
+            "accept4",
+            "connect",
+            "__connect",
+            "shutdown",
+            "close",
+            "__close",
+            "__close_nocancel",
             "read",
             "readv",
             "recv",
@@ -63,7 +121,10 @@ impl Frame {
         const CRATES: [&str; 6] = ["std::", "<std::", "core::", "<core::", "alloc::", "<alloc::"];
         let file = self.module.as_deref().map(file_name);
         let function = self.function.as_deref();
-        file.is_some_and(|file| FILES.iter().any(|library| file.starts_with(library)))
+        // An inlined function's name does not say whose it is, its source file does.
+        let source = self.source.as_ref().map(|(file, _)| file.as_str());
+        source.is_some_and(|file| file.starts_with("/rustc/"))
+            || file.is_some_and(|file| FILES.iter().any(|library| file.starts_with(library)))
             || function.is_some_and(|name| CALLS.contains(&name))
             || function.is_some_and(|name| CRATES.iter().any(|library| name.starts_with(library)))
     }
@@ -96,12 +157,14 @@ impl Stack {
         path
     }
 
-    /// What stands between these functions and the code that ought to close, if anything does.
+    /// Whether a run-time's event loop called these functions: every socket of its process shares them.
+    pub fn is_event_loop(&self) -> bool {
+        self.any(&["uv__io_poll", "event_base_loop", "ev_run"])
+    }
+
+    /// Why these functions are not those of the program, if they are not.
     pub fn caveat(&self) -> Option<&'static str> {
-        let any = |names: &[&str]| self.frames.iter().any(|frame| frame.is(names));
-        if any(&["uv__io_poll", "event_base_loop", "ev_run"]) {
-            Some("an event loop: this shows who read, not who should close")
-        } else if any(&["_PyEval_EvalFrame", "PyEval_EvalCode"]) {
+        if self.any(&["_PyEval_EvalFrame", "PyEval_EvalCode"]) {
             Some(
                 "the interpreter's own functions: `python3 -X perf` (3.12) gives those of the program",
             )
@@ -114,6 +177,10 @@ impl Stack {
         } else {
             None
         }
+    }
+
+    fn any(&self, names: &[&str]) -> bool {
+        self.frames.iter().any(|frame| frame.is(names))
     }
 }
 
@@ -148,6 +215,12 @@ mod tests {
         assert_eq!(stack.path(), "handle (leak.c:42) ← main ← …");
         stack.frames.truncate(1);
         assert_eq!(stack.path(), "__libc_recv ← …");
+        let inlined = Frame {
+            source: Some(("/rustc/59807616/library/core/src/ops/function.rs".into(), Some(166))),
+            ..frame("call_mut<fn(&SocketAddr) -> Result<TcpStream, Error>>", "/bin/leak")
+        };
+        stack.frames.extend([inlined, frame("borrow", "/bin/leak")]);
+        assert_eq!(stack.path(), "borrow ← …");
     }
 
     #[test]
@@ -168,6 +241,6 @@ mod tests {
             ],
             complete: true,
         };
-        assert!(stack.caveat().unwrap().contains("not who should close"));
+        assert!(stack.is_event_loop());
     }
 }

@@ -8,6 +8,7 @@ use tcptrace_common::{
     DeedRecord, HolderRecord, ShortTransitionRecord, TransitionRecord, deed as kind, flag,
 };
 
+use super::code::PathId;
 use super::event::{Circumstances, Deed, DeedKind, OnCpu, Progress, Transition};
 use super::process::ticks;
 use super::socket::{Endpoints, NetNs, SocketKey, TcpState, UnknownState};
@@ -98,11 +99,13 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
     let shutdown = buf.get_u8();
     let flags = buf.get_u8();
     let comm = if short {
+        buf.advance(2);
         [0; 16]
     } else {
         buf.advance(1);
         array(buf)
     };
+    let path = PathId::new(buf.get_u32_ne());
     let details = flags & flag::DETAILS != 0;
     Ok(Transition {
         at,
@@ -122,6 +125,7 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
             exiting: exiting(flags),
         }),
         progress: details.then_some(progress),
+        path,
         on_cpu: OnCpu { pid, tid, comm },
     })
 }
@@ -140,12 +144,13 @@ pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
         kind::EOF_READ => DeedKind::EofRead,
         kind::EOF_PEEKED => DeedKind::EofPeeked,
         kind::RELEASED => DeedKind::Released,
+        kind::ACCEPTED => DeedKind::Accepted,
         other => return Err(DecodeError::Deed(other)),
     };
     let exiting = exiting(buf.get_u8());
     buf.advance(6);
     let comm = array(buf);
-    let path = buf.get_u64_ne();
+    let path = PathId::new(buf.get_u32_ne());
     Ok(Deed {
         at,
         cookie: (cookie != 0).then_some(cookie),
@@ -154,7 +159,7 @@ pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
         exiting,
         by: OnCpu { pid, tid, comm },
         start_ticks: (start_ns != 0).then(|| ticks(start_ns)),
-        path: (path != 0).then_some(path),
+        path,
     })
 }
 
@@ -311,7 +316,8 @@ mod tests {
         let long = record(1, 8, AF_INET);
         let mut short = long[..40].to_vec();
         short.extend([&long[48..52], &long[64..68], &long[80..86], &long[87..91]].concat());
-        short.extend([0; 6]);
+        short.extend([0; 2]);
+        short.extend(&long[108..112]);
         let (mut long, short) = (transition(&long).unwrap(), transition(&short).unwrap());
         long.on_cpu = OnCpu { pid: 0, tid: 0, comm: [0; 16] };
         assert_eq!(short, long);
@@ -326,9 +332,9 @@ mod tests {
         bytes.extend([4711u32.to_ne_bytes(), 4712u32.to_ne_bytes()].concat());
         bytes.extend([kind::EOF_PEEKED, flag::TASK | flag::EXITING, 0, 0, 0, 0, 0, 0]);
         bytes.extend(*b"reader\0\0\0\0\0\0\0\0\0\0");
-        bytes.extend(99u64.to_ne_bytes());
+        bytes.extend([99u32.to_ne_bytes(), [0; 4]].concat());
         let decoded = deed(&bytes).unwrap();
-        assert_eq!(decoded.path, Some(99));
+        assert_eq!(decoded.path, PathId::new(99));
         assert_eq!((decoded.cookie, decoded.kind), (Some(42), DeedKind::EofPeeked));
         assert_eq!(
             (decoded.by.pid, decoded.by.tid, decoded.by.comm()),

@@ -6,9 +6,11 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, alert_id};
+use super::code::{PathId, Stack};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
@@ -44,8 +46,9 @@ pub enum Input<'a> {
     /// The snapshot asked for: all transitions of before its end have been handled. `None` where
     /// it could not be taken.
     Snapshot(Option<&'a Snapshot>),
-    /// The minisockets in FIN_WAIT2 of the namespaces asked for, as they were at that moment.
-    Orphans(Instant, &'a [Observed]),
+    /// The minisockets in FIN_WAIT2 of the namespaces asked for, as they were at that moment, and the
+    /// code that closed them.
+    Orphans(Instant, &'a [Observed], &'a HashMap<PathId, Arc<Stack>>),
     /// A program did something with a socket. All transitions of before it have been handled, but for
     /// those whose records are held up.
     Deed(&'a Deed),
@@ -69,7 +72,12 @@ pub enum Output {
         others: bool,
     },
     /// Look at the minisockets of these namespaces and answer with [`Input::Orphans`], likewise.
-    FindOrphans(Namespaces),
+    FindOrphans {
+        /// Where.
+        namespaces: Namespaces,
+        /// The code that closed them, by cookie, which is to be named.
+        closers: FxHashMap<u64, PathId>,
+    },
     /// Tell of one stay.
     Alert(Box<Alert>),
     /// Tell of a group.
@@ -172,7 +180,7 @@ impl Engine {
                 }
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
-            Input::Orphans(at, found) => self.orphans_shown(now, at, found),
+            Input::Orphans(at, found, code) => self.orphans_shown(now, at, found, code),
             Input::Deed(deed) => self.take_deed(deed),
             Input::Lost(lost) => self.repair.lost = lost.known(),
             Input::Evidence(evidence) => self.judge_all(now, evidence),
@@ -191,6 +199,11 @@ impl Engine {
                 }
                 if let Some(ended) = self.tracker.released(key, deed.at, deed.exiting) {
                     self.resolve(&ended);
+                }
+            }
+            DeedKind::Accepted => {
+                if let Some(path) = deed.path {
+                    self.tracker.accepted(key, path, deed.at);
                 }
             }
             DeedKind::EofRead | DeedKind::EofPeeked => {
@@ -237,7 +250,8 @@ impl Engine {
             self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken.is_some() });
         }
         if let Some(namespaces) = self.orphans.due(now) {
-            self.outputs.push_back(Output::FindOrphans(namespaces));
+            let closers = self.orphans.closers();
+            self.outputs.push_back(Output::FindOrphans { namespaces, closers });
         }
         for notice in self.groups.tell(now) {
             self.outputs.push_back(Output::Group(Box::new(notice)));
@@ -288,12 +302,19 @@ impl Engine {
         }
     }
 
-    fn orphans_shown(&mut self, now: Instant, looked_at: Instant, sockets: &[Observed]) {
+    fn orphans_shown(
+        &mut self,
+        now: Instant,
+        looked_at: Instant,
+        sockets: &[Observed],
+        code: &HashMap<PathId, Arc<Stack>>,
+    ) {
         let threshold = self.config.thresholds.fin_wait2;
         let tracker = &mut self.tracker;
         let (stuck, ended) = self.orphans.shown(looked_at, sockets, threshold, || tracker.name());
         for stay in stuck {
-            let evidence = Evidence::of_minisocket(looked_at, &stay, sockets);
+            let mut evidence = Evidence::of_minisocket(looked_at, &stay, sockets);
+            evidence.stack = stay.shut.and_then(|path| code.get(&path)).cloned();
             let finding = find(&stay, &evidence, threshold);
             self.accuse(now, stay, evidence, finding);
         }
@@ -326,6 +347,7 @@ impl Engine {
         evidence.eof_reads = self.reads.of(stay.key);
         let path = first_read(&evidence.eof_reads).and_then(|read| read.path);
         evidence.proof = path.and_then(|path| self.reads.proof(path));
+        evidence.opened_proof = stay.opened.and_then(|path| self.tracker.proof(path));
         evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
         match judge(&stay, &evidence, threshold) {
             Judgement::Stuck(finding) => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::code::PathId;
 use super::socket::{Endpoints, Identity, NetNs, SocketKey, TcpState};
 use super::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct Transition {
     pub circumstances: Option<Circumstances>,
     /// How far both directions had come, likewise.
     pub progress: Option<Progress>,
+    /// The code that connects, or that closes or shuts down, where that is entered and the probe tells.
+    pub path: Option<PathId>,
     /// Whoever ran on the CPU: the program itself at connect, mostly at close; noise in softirq.
     pub on_cpu: OnCpu,
 }
@@ -98,8 +101,8 @@ pub struct Deed {
     pub by: OnCpu,
     /// When its process began, in clock ticks since boot, if the probe tells.
     pub start_ticks: Option<u64>,
-    /// What the code path is known by, for a read of the end of file.
-    pub path: Option<u64>,
+    /// The code that did it, for all but releases, if the probe tells.
+    pub path: Option<PathId>,
 }
 
 /// What was done.
@@ -111,6 +114,8 @@ pub enum DeedKind {
     EofPeeked,
     /// The kernel let go of a socket whose TCP was over.
     Released,
+    /// A program accepted a connection.
+    Accepted,
 }
 
 impl Deed {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::code::Stack;
+use super::code::{Did, Stack};
 use super::event::Progress;
 use super::process::Holder;
-use super::reads::{EofRead, Proof, first_read};
+use super::proof::Proof;
+use super::reads::{EofRead, first_read};
 use super::snapshot::Observed;
 use super::socket::{NetNs, TcpState};
 use super::stay::Stay;
@@ -46,10 +47,15 @@ pub struct Evidence {
     pub timer: Timer,
     /// Who has read the end of file, the first first.
     pub eof_reads: Vec<EofRead>,
-    /// The code that read the end of file first, where a copy of its stack was made.
+    /// The code that read the end of file first, or that closed or shut down, where a copy of its stack
+    /// was made.
     pub stack: Option<Arc<Stack>>,
     /// What became of the other sockets that the same code has read the end of.
     pub proof: Option<Proof>,
+    /// The code that opened the connection, likewise.
+    pub opened: Option<Arc<Stack>>,
+    /// What became of the other connections that the same code has opened.
+    pub opened_proof: Option<Proof>,
     /// What keeps it open where no process holds it.
     pub held_by: Option<HeldBy>,
     /// What the threads of the process that holds it are doing.
@@ -63,11 +69,27 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// What became of the other sockets of the code that `did` something with this one.
+    pub const fn proof_of(&self, did: Did) -> Option<Proof> {
+        match did {
+            Did::Read => self.proof,
+            Did::Connect | Did::Accept => self.opened_proof,
+            Did::ShutDown => None,
+        }
+    }
+
     /// What stands between the stack and the code that ought to close, or why there is no stack of
     /// a read of the end of file.
     pub fn stack_caveat(&self) -> Option<&'static str> {
+        let reads = first_read(&self.eof_reads).is_some();
         if let Some(stack) = &self.stack {
-            return stack.caveat();
+            return match stack.is_event_loop() {
+                true if reads && self.opened.is_some() => {
+                    Some("an event loop: it reads for all, so look at who opened the connection")
+                }
+                true if reads => Some("an event loop: this shows who read, not who should close"),
+                _ => stack.caveat(),
+            };
         }
         match first_read(&self.eof_reads)?.path {
             Some(_) => {

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::alert::Alert;
+use super::code::CodePath;
 use super::evidence::ThreadState;
 use super::forecast::{Forecast, forecast};
-use super::reads::Proof;
+use super::proof::Proof;
 use super::socket::{Endpoints, NetNs, StayState, canonical};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -34,8 +35,8 @@ pub struct GroupKey {
     /// For members that nobody is blamed for: where they are.
     place: Option<(Option<NetNs>, u16)>,
     verdict: Verdict,
-    /// The code path, where it is known.
-    code: Option<Arc<str>>,
+    /// The code to look at, where it is known.
+    code: Option<CodePath>,
 }
 
 impl GroupKey {
@@ -54,7 +55,8 @@ impl GroupKey {
         let mut verdict = self.verdict.name().to_owned();
         if let Some(code) = &self.code {
             // The same in every run, as long as the program's code is.
-            let sum = code.bytes().fold(0u32, |sum, byte| sum.rotate_left(5) ^ u32::from(byte));
+            let sum =
+                code.line.bytes().fold(0u32, |sum, byte| sum.rotate_left(5) ^ u32::from(byte));
             verdict += &format!("-{sum:x}");
         }
         match (self.process, self.place) {
@@ -111,8 +113,8 @@ pub struct GroupNotice {
     pub confidence: Confidence,
     /// The state they are in.
     pub state: StayState,
-    /// The code path of all of them, in a line.
-    pub code: Option<Arc<str>>,
+    /// The code to look at for all of them.
+    pub code: Option<CodePath>,
     /// What to know about that.
     pub caveat: Option<&'static str>,
     /// What became of other sockets on that path.
@@ -158,7 +160,7 @@ struct Group {
     verdict: Verdict,
     confidence: Confidence,
     state: StayState,
-    code: Option<Arc<str>>,
+    code: Option<CodePath>,
     caveat: Option<&'static str>,
     proof: Option<Proof>,
     threads: Option<ThreadState>,
@@ -215,7 +217,10 @@ impl Groups {
             });
         // The newest look knows the process best.
         group.blame.clone_from(&alert.finding.blame);
-        group.proof = alert.evidence.proof;
+        group.proof = match &alert.finding.code {
+            Some(code) => alert.evidence.proof_of(code.did),
+            None => None,
+        };
         group.threads = alert.evidence.threads;
         group.members.insert(alert.stay.id, alert.clone());
         group.peak = group.peak.max(group.members.len());
@@ -361,7 +366,7 @@ impl Group {
             state: self.state,
             code: self.code.clone(),
             threads: self.threads.filter(|_| nobody_looked(self.verdict)),
-            proof: self.proof.filter(|_| self.code.is_some()),
+            proof: self.proof,
             caveat: self.caveat.filter(|_| needs_code(self.verdict)),
             blame: self.blame.clone(),
             members: if status == GroupStatus::Firing { self.peak } else { self.members.len() },

@@ -7,10 +7,11 @@
 //! is told of and followed to its end.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::code::PathId;
 use super::snapshot::Observed;
 use super::socket::{Endpoints, NetNs, StayState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
@@ -24,6 +25,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const WORTH_REMEMBERING: Duration = Duration::from_millis(10);
 /// How often those that were told of are looked at.
 const FOLLOW: Duration = Duration::from_millis(500);
+/// Of how many that became minisockets at once the code that closed them is remembered.
+const CLOSERS: usize = 16_384;
 /// Expiry is known to the tick.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -33,6 +36,7 @@ pub struct Orphans {
     /// When to look at which namespace; `None`: at all, for sockets whose own is not known.
     looks: BTreeMap<Option<NetNs>, Instant>,
     remembered: FxHashMap<Name, Stay>,
+    closers: Closers,
     followed: HashMap<Name, Followed>,
     asked: Option<Namespaces>,
 }
@@ -70,6 +74,26 @@ impl Name {
     }
 }
 
+/// The code that closed each of the latest, by cookie.
+#[derive(Debug, Default)]
+struct Closers {
+    of: FxHashMap<u64, PathId>,
+    order: VecDeque<u64>,
+}
+
+impl Closers {
+    fn remember(&mut self, stay: &Stay) {
+        let (Some(cookie), Some(path)) = (stay.cookie, stay.shut) else { return };
+        if self.order.len() >= CLOSERS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.of.remove(&oldest);
+        }
+        self.order.push_back(cookie);
+        self.of.insert(cookie, path);
+    }
+}
+
 #[derive(Debug)]
 struct Followed {
     stay: Stay,
@@ -88,6 +112,8 @@ impl Orphans {
         } else if due <= ended.at.after(LONGEST) {
             if ended.at.since(stay.since) >= WORTH_REMEMBERING {
                 self.remembered.insert(Name::of(&stay), stay);
+            } else {
+                self.closers.remember(&stay);
             }
             self.look(stay.netns, due);
         }
@@ -117,6 +143,12 @@ impl Orphans {
         let these = due.collect::<Option<_>>().map(Namespaces::These);
         self.asked = Some(these.unwrap_or(Namespaces::All));
         self.asked.clone()
+    }
+
+    /// The code that closed the sockets which the next look may show, by their cookies.
+    pub fn closers(&self) -> FxHashMap<u64, PathId> {
+        let remembered = self.remembered.values().filter_map(|stay| stay.cookie.zip(stay.shut));
+        self.closers.of.iter().map(|(&cookie, &path)| (cookie, path)).chain(remembered).collect()
     }
 
     /// What was seen there at `looked_at`: all minisockets in FIN_WAIT2 of the namespaces asked for.
@@ -157,7 +189,10 @@ impl Orphans {
                 orphan: true,
                 netns,
                 cookie: socket.key.cookie(),
-                ..remembered.copied().unwrap_or_else(|| first_seen(socket, since))
+                ..remembered.copied().unwrap_or_else(|| Stay {
+                    shut: self.closers.of.get(&socket.key.get()).copied(),
+                    ..first_seen(socket, since)
+                })
             };
             stuck.push(stay);
             self.followed.insert(Name::of(&stay), Followed { stay, expires: Some(expires) });
@@ -205,6 +240,9 @@ fn first_seen(socket: &Observed, since: Instant) -> Stay {
         circumstances: None,
         progress: None,
         progress_at: since,
+        opened: None,
+        accepted: false,
+        shut: None,
     }
 }
 

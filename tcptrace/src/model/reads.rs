@@ -9,17 +9,16 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::code::PathId;
 use super::event::{Deed, DeedKind, OnCpu};
 use super::process::Process;
+use super::proof::{Proof, Proofs};
 use super::socket::SocketKey;
 use super::time::Instant;
 
 /// A read may be known before the transition that made it possible: that record can be held up by
 /// another one which is still being written.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Paths that are counted at most: those that the kernel side keeps apart.
-const MOST_PATHS: usize = 4096;
 
 /// One process's first receive that returned the end of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ pub struct EofRead {
     /// With `MSG_PEEK`, which leaves the end of file there.
     pub peeked: bool,
     /// What its code path is known by.
-    pub path: Option<u64>,
+    pub path: Option<PathId>,
 }
 
 impl EofRead {
@@ -63,22 +62,11 @@ pub enum Phase {
     After,
 }
 
-/// What became of the sockets whose end of file one code path of one process has read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// Since when that is counted.
-    pub since: Instant,
-    /// How many it has read the end of.
-    pub read: u64,
-    /// How many of these have left CLOSE_WAIT since.
-    pub closed: u64,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Reads {
     of: FxHashMap<SocketKey, Readers>,
-    paths: FxHashMap<u64, Proof>,
+    paths: Proofs,
     early: VecDeque<(SocketKey, EofRead)>,
 }
 
@@ -94,7 +82,7 @@ impl Reads {
         let peeked = match deed.kind {
             DeedKind::EofRead => false,
             DeedKind::EofPeeked => true,
-            DeedKind::Released => return,
+            DeedKind::Released | DeedKind::Accepted => return,
         };
         let Deed { at, by, start_ticks, path, .. } = *deed;
         let read = EofRead { at, by, start_ticks, peeked, path };
@@ -129,17 +117,14 @@ impl Reads {
     }
 
     fn count(&mut self, read: &EofRead) {
-        let Some(path) = read.path.filter(|_| !read.peeked) else { return };
-        if self.paths.len() < MOST_PATHS || self.paths.contains_key(&path) {
-            let since = read.at;
-            let proof = self.paths.entry(path).or_insert(Proof { since, read: 0, closed: 0 });
-            proof.read += 1;
+        if let Some(path) = read.path.filter(|_| !read.peeked) {
+            self.paths.begin(path, read.at);
         }
     }
 
     /// What became of the other sockets whose end the same code has read.
-    pub fn proof(&self, path: u64) -> Option<Proof> {
-        self.paths.get(&path).copied()
+    pub fn proof(&self, path: PathId) -> Option<Proof> {
+        self.paths.of(path)
     }
 
     /// Places reads that came before their socket, and gives up those that have waited for long.
@@ -162,9 +147,8 @@ impl Reads {
     }
 
     fn count_closed(&mut self, read: &EofRead) {
-        let path = read.path.filter(|_| !read.peeked);
-        if let Some(proof) = path.and_then(|path| self.paths.get_mut(&path)) {
-            proof.closed += 1;
+        if let Some(path) = read.path.filter(|_| !read.peeked) {
+            self.paths.end(path);
         }
     }
 
@@ -216,19 +200,25 @@ mod tests {
     fn what_became_of_a_path_is_counted() {
         let mut reads = Reads::default();
         for cookie in 1..=10 {
-            let read = Deed { path: Some(99), ..deed(cookie, 7, DeedKind::EofRead) };
+            let read = Deed { path: PathId::new(99), ..deed(cookie, 7, DeedKind::EofRead) };
             reads.take(SocketKey::new(cookie, 0), &read, Phase::CloseWait);
         }
         for cookie in 1..=7 {
             reads.forget(SocketKey::new(cookie, 0));
         }
         let since = Instant::from_nanos(1_000_000_000);
-        assert_eq!(reads.proof(99), Some(Proof { since, read: 10, closed: 7 }));
+        assert_eq!(
+            reads.proof(PathId::new(99).unwrap()),
+            Some(Proof { since, all: 10, closed: 7 })
+        );
         // One that was closed before its read was heard of.
-        let read = Deed { path: Some(99), ..deed(11, 7, DeedKind::EofRead) };
+        let read = Deed { path: PathId::new(99), ..deed(11, 7, DeedKind::EofRead) };
         reads.take(SocketKey::new(11, 0), &read, Phase::After);
-        assert_eq!(reads.proof(99), Some(Proof { since, read: 11, closed: 8 }));
-        assert_eq!(reads.proof(98), None);
+        assert_eq!(
+            reads.proof(PathId::new(99).unwrap()),
+            Some(Proof { since, all: 11, closed: 8 })
+        );
+        assert_eq!(reads.proof(PathId::new(98).unwrap()), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::code::PathId;
 use super::event::{Circumstances, Progress, Transition};
 use super::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use super::time::Instant;
@@ -47,6 +48,12 @@ pub struct Stay {
     pub progress: Option<Progress>,
     /// When that was.
     pub progress_at: Instant,
+    /// The code that opened the connection, if that was seen.
+    pub opened: Option<PathId>,
+    /// Whether it was accepted rather than connected.
+    pub accepted: bool,
+    /// The code that closed or shut down sending, likewise.
+    pub shut: Option<PathId>,
 }
 
 impl Stay {

@@ -9,8 +9,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use slab::Slab;
 
+use super::code::PathId;
 use super::deadlines::Deadlines;
 use super::event::{Progress, Transition};
+use super::proof::{Proof, Proofs};
 use super::reads::Phase;
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, NetNs, SocketKey, StayState, TcpState};
@@ -72,9 +74,14 @@ struct Live {
     since: Instant,
     /// Its place among the stays, or [`NO_STAY`].
     slot: u32,
+    /// The code that opened the connection, and the code that closed or shut down.
+    opened: Option<PathId>,
+    shut: Option<PathId>,
     state: TcpState,
     /// Whether `since` is a transition that we saw.
     seen: bool,
+    /// Whether `opened` accepted it.
+    accepted: bool,
 }
 
 const NO_STAY: u32 = u32::MAX;
@@ -93,6 +100,7 @@ pub struct Tracker {
     touched: Option<(Instant, FxHashSet<SocketKey>)>,
     unplaced: Unplaced,
     identity: Identity,
+    opened: Proofs,
 }
 
 impl Tracker {
@@ -109,6 +117,7 @@ impl Tracker {
             touched: None,
             unplaced: Unplaced::default(),
             identity,
+            opened: Proofs::default(),
         }
     }
 
@@ -146,7 +155,7 @@ impl Tracker {
     fn create(&mut self, event: &Transition) -> Applied {
         let before = match self.identity {
             Identity::Cookie => None,
-            Identity::Address => self.live.remove(&event.key),
+            Identity::Address => self.remove_live(event.key),
         };
         self.counts.gaps += u64::from(before.is_some());
         let slot = before.map(|before| before.slot).filter(|&slot| slot != NO_STAY);
@@ -166,7 +175,7 @@ impl Tracker {
         let state = match event.new {
             TcpState::Close if self.outlives(event) => Some(StayState::Closed),
             TcpState::Close => {
-                self.live.remove(&event.key);
+                self.remove_live(event.key);
                 return;
             }
             new => StayState::half_closed(new),
@@ -179,6 +188,18 @@ impl Tracker {
         let goes_on = before.filter(|before| before.state == event.new);
         let since = goes_on.map_or(event.at, |before| before.since);
         let seen = goes_on.is_none_or(|before| before.seen);
+        let (mut opened, mut shut) = before.map_or((None, None), |live| (live.opened, live.shut));
+        match event.new {
+            TcpState::SynSent => {
+                opened = event.path;
+                if let Some(path) = opened {
+                    self.opened.begin(path, event.at);
+                }
+            }
+            TcpState::FinWait1 => shut = event.path,
+            _ => {}
+        }
+        let accepted = before.is_some_and(|before| before.accepted);
         let slot = match state {
             None => NO_STAY,
             Some(state) => {
@@ -199,10 +220,14 @@ impl Tracker {
                     circumstances: event.circumstances,
                     progress: event.progress,
                     progress_at: event.at,
+                    opened,
+                    accepted,
+                    shut,
                 })
             }
         };
-        self.live.insert(event.key, Live { since, slot, state: event.new, seen });
+        let state = event.new;
+        self.live.insert(event.key, Live { since, slot, opened, shut, state, seen, accepted });
     }
 
     /// Whether a program keeps the descriptor of a connection that is over.
@@ -229,6 +254,25 @@ impl Tracker {
         let stay = self.remove(id)?;
         let by = EndedBy::of_task(exiting, EndedBy::Closed);
         Some(Ended { stay, at, by, reset_sent: None })
+    }
+
+    /// A program accepted the connection, by the code of `path`.
+    pub fn accepted(&mut self, key: SocketKey, path: PathId, at: Instant) {
+        self.opened.begin(path, at);
+        let Some(live) = self.live.get_mut(&key) else {
+            // Closed before this was heard of.
+            self.opened.end(path);
+            return;
+        };
+        (live.opened, live.accepted) = (Some(path), true);
+        if let Some(stay) = self.stays.get_mut(live.slot as usize) {
+            (stay.opened, stay.accepted) = (Some(path), true);
+        }
+    }
+
+    /// What became of all sockets that the code of `path` opened.
+    pub fn proof(&self, path: PathId) -> Option<Proof> {
+        self.opened.of(path)
     }
 
     /// Where the socket is on its way through CLOSE_WAIT, as far as is known.
@@ -333,11 +377,16 @@ impl Tracker {
             circumstances: None,
             progress: socket.progress,
             progress_at: now,
+            opened: None,
+            accepted: false,
+            shut: None,
         });
         if self.identity == Identity::Address && key == socket.key {
             self.unplaced.add(key, socket.endpoints);
         }
-        self.live.insert(key, Live { since, slot, state, seen: false });
+        let live =
+            Live { since, slot, opened: None, shut: None, state, seen: false, accepted: false };
+        self.live.insert(key, live);
     }
 
     /// A name for a stay that the table does not hold.
@@ -395,8 +444,16 @@ impl Tracker {
         self.unplaced.remove(stay.key, stay.endpoints);
         self.deadlines.clear(id.slot);
         self.stays.remove(id.slot as usize);
-        self.live.remove(&stay.key);
+        self.remove_live(stay.key);
         Some(stay)
+    }
+
+    fn remove_live(&mut self, key: SocketKey) -> Option<Live> {
+        let live = self.live.remove(&key)?;
+        if let Some(path) = live.opened {
+            self.opened.end(path);
+        }
+        Some(live)
     }
 
     /// What was counted so far.

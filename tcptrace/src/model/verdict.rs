@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::code::Stack;
+use super::code::{CodePath, Did, Stack};
 use super::evidence::{Evidence, Timer};
 use super::process::{Holder, Process, eldest};
 use super::reads::EofRead;
@@ -161,8 +161,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// How sure that is.
     pub confidence: Confidence,
-    /// The code path that led to it, in a line.
-    pub code: Option<Arc<str>>,
+    /// The code to look at.
+    pub code: Option<CodePath>,
     /// Whom to talk to; `None` when nobody is to blame or holders cannot be seen.
     pub blame: Option<Blame>,
 }
@@ -217,15 +217,41 @@ pub fn judge(stay: &Stay, evidence: &Evidence, threshold: Duration) -> Judgement
 /// stood still for it to count as in use.
 pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
     let verdict = classify(stay, evidence, in_use);
-    let code = match verdict {
-        Verdict::EofRead | Verdict::SharedFd => evidence.stack.as_deref().map(Stack::path),
-        _ => None,
-    };
     Finding {
         verdict,
         confidence: confidence(verdict),
-        code: code.map(Arc::from),
+        code: code(verdict, stay, evidence),
         blame: blame(verdict, evidence),
+    }
+}
+
+/// The code to look at: that which did the last thing, unless it does so for everybody; else that which
+/// opened the connection.
+fn code(verdict: Verdict, stay: &Stay, evidence: &Evidence) -> Option<CodePath> {
+    let path = |did, stack: &Stack| CodePath { did, line: stack.path().into() };
+    let opener = if stay.accepted { Did::Accept } else { Did::Connect };
+    let opened = || evidence.opened.as_deref().map(|stack| path(opener, stack));
+    let last = |did| evidence.stack.as_deref().map(|stack| path(did, stack));
+    match verdict {
+        Verdict::SharedFd | Verdict::EofRead => {
+            let for_all = evidence.stack.as_deref().is_some_and(Stack::is_event_loop);
+            opened().filter(|_| for_all).or_else(|| last(Did::Read))
+        }
+        // What the other end's program does wrong is not to be seen in our code.
+        Verdict::PeerNotClosing
+            if evidence.peer_holders.as_ref().is_some_and(|p| !p.is_empty()) =>
+        {
+            None
+        }
+        Verdict::Orphan | Verdict::Receiving | Verdict::PeerNotClosing => last(Did::ShutDown),
+        Verdict::Kernel | Verdict::NotAccepted => None,
+        Verdict::NoFd
+        | Verdict::Sending
+        | Verdict::SendBlocked
+        | Verdict::DataUnread
+        | Verdict::EofUnread
+        | Verdict::Drained
+        | Verdict::ClosedNotReleased => opened(),
     }
 }
 

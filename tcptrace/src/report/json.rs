@@ -7,12 +7,13 @@ use std::io::{self, Write};
 
 use lines::{
     AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
-    HolderLine, KeyLine, Line, LostLine, ProcessKeyLine, ProofLine, Shown, SocketLine, StaysLine,
-    SummaryLine, TransitionLine, Wall,
+    HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,
+    Shown, SocketLine, StaysLine, SummaryLine, TransitionLine, Wall,
 };
 
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
+use crate::model::code::{Did, Stack};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
@@ -99,7 +100,8 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
                 comm: &process.comm,
             }),
             verdict: notice.verdict.name(),
-            code_path: notice.code.as_deref(),
+            code_path: notice.code.as_ref().map(|code| &*code.line),
+            code_did: notice.code.as_ref().map(|code| code.did.name()),
         },
         members: notice.members,
         oldest_ms: millis(notice.oldest),
@@ -231,12 +233,12 @@ fn socket_line<'a>(
             EndsByItself::By { by, within } => Some(EndsLine { by, in_ms: within.map(millis) }),
             EndsByItself::Never | EndsByItself::Unknown => None,
         },
-        evidence: evidence_line(evidence, anchor),
+        evidence: evidence_line(stay, evidence, anchor),
         remedy: finding.verdict.remedy(),
     }
 }
 
-fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
+fn evidence_line(stay: &Stay, evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
     let sources = [
         ("iterator", evidence.sources.iterator),
         ("proc", evidence.sources.proc),
@@ -259,17 +261,32 @@ fn evidence_line(evidence: &Evidence, anchor: Anchor) -> EvidenceLine {
         },
         last_send_ms: evidence.last_send.map(millis),
         thread_state: evidence.threads.map(ThreadState::name),
-        stack: stack.map(|stack| stack.frames.iter().map(ToString::to_string).collect()),
+        stack: stack.map(|stack| stack_lines(stack)),
+        stack_of: stack.map(|_| if read.is_some() { Did::Read } else { Did::ShutDown }.name()),
         stack_complete: stack.map(|stack| stack.complete),
         stack_caveat: evidence.stack_caveat(),
         proof: evidence.proof.map(|proof| ProofLine {
             since: Wall(anchor.wall_at(proof.since)),
-            read: proof.read,
+            read: proof.all,
             closed: proof.closed,
+        }),
+        opened: evidence.opened.as_ref().map(|stack| OpenedLine {
+            by: if stay.accepted { Did::Accept } else { Did::Connect }.name(),
+            stack: stack_lines(stack),
+            stack_complete: stack.complete,
+            proof: evidence.opened_proof.map(|proof| OpenedProofLine {
+                since: Wall(anchor.wall_at(proof.since)),
+                opened: proof.all,
+                closed: proof.closed,
+            }),
         }),
         reset_sent: None,
         sources: sources.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect(),
     }
+}
+
+fn stack_lines(stack: &Stack) -> Vec<String> {
+    stack.frames.iter().map(ToString::to_string).collect()
 }
 
 fn holder_lines(holders: &[Holder]) -> Vec<HolderLine<'_>> {

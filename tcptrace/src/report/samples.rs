@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::alert::Alert;
+use crate::model::code::{CodePath, Did};
 use crate::model::evidence::{Evidence, Sources, ThreadState, Timer};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
 use crate::model::process::{Holder, Process};
-use crate::model::reads::Proof;
+use crate::model::proof::Proof;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
@@ -54,6 +55,9 @@ pub fn alert() -> Alert {
         circumstances: None,
         progress: None,
         progress_at: since,
+        opened: None,
+        accepted: false,
+        shut: None,
     };
     let evidence = Evidence {
         looked_at: now(),
@@ -108,10 +112,13 @@ pub fn group() -> GroupNotice {
             (Peer { ip: "10.0.3.9".parse().unwrap(), port: None }, 16),
         ],
         ended: vec![],
-        code: Some("com.acme.Pool.borrow ← com.acme.OrderClient.send".into()),
+        code: Some(CodePath {
+            did: Did::Read,
+            line: "com.acme.Pool.borrow ← com.acme.OrderClient.send".into(),
+        }),
         caveat: None,
         threads: Some(ThreadState::InPoll),
-        proof: Some(Proof { since: now(), read: 10_000, closed: 9786 }),
+        proof: Some(Proof { since: now(), all: 10_000, closed: 9786 }),
         withdrawn: 0,
         forecast: Some(Forecast {
             of: Resource::Descriptors,

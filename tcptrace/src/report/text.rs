@@ -15,11 +15,12 @@ use words::{Count, Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
 use super::escape::Escaped;
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
+use crate::model::code::{CodePath, Did};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, ThreadState};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
-use crate::model::reads::Proof;
+use crate::model::proof::Proof;
 use crate::model::stay::Stay;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -108,7 +109,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         return limit(out, look, notice);
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
-    code(out, look, notice.code.as_deref(), notice.proof, notice.caveat)?;
+    code(out, look, notice.code.as_ref(), notice.proof, notice.caveat)?;
     threads(out, look, notice.threads)?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
@@ -117,28 +118,36 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
     remedy(out, look, notice.verdict)
 }
 
-/// The code that read the end of file.
+/// The code to look at.
 fn code(
     out: &mut impl Write,
     look: &Look,
-    path: Option<&str>,
+    code: Option<&CodePath>,
     proof: Option<Proof>,
     caveat: Option<&str>,
 ) -> io::Result<()> {
-    let Some(path) = path else {
+    let Some(CodePath { did, line }) = code else {
         return match caveat {
             Some(caveat) => detail(out, look, "code", format_args!("not known: {caveat}")),
             None => Ok(()),
         };
     };
+    let by = match did {
+        // As the reason says.
+        Did::Read => "",
+        Did::ShutDown => "shut down by ",
+        Did::Connect => "opened by ",
+        Did::Accept => "accepted by ",
+    };
+    let path = Escaped(line);
     match proof {
         // Of a single one there is nothing to compare.
-        Some(Proof { read: read @ 2.., closed, .. }) => {
-            let (closed, read) = (Count(closed), Count(read));
-            let text = format_args!("{}  closed {closed} of {read} from this path", Escaped(path));
+        Some(Proof { all: all @ 2.., closed, .. }) => {
+            let (closed, all) = (Count(closed), Count(all));
+            let text = format_args!("{by}{path}  closed {closed} of {all} from this path");
             detail(out, look, "code", text)?;
         }
-        _ => detail(out, look, "code", Escaped(path))?,
+        _ => detail(out, look, "code", format_args!("{by}{path}"))?,
     }
     caveat.map_or(Ok(()), |caveat| detail(out, look, "", caveat))
 }
@@ -186,9 +195,10 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     let least = if alert.stay.exact { "" } else { "at least " };
     writeln!(out, "{time}  {word}  {who}: {ends} in {state} for {least}{age}")?;
     let Finding { verdict, confidence, code: path, blame } = &*alert.finding;
+    let proof = path.as_ref().and_then(|path| alert.evidence.proof_of(path.did));
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
     let caveat = alert.evidence.stack_caveat();
-    code(out, look, path.as_deref(), alert.evidence.proof, caveat)?;
+    code(out, look, path.as_ref(), proof, caveat)?;
     threads(out, look, alert.evidence.threads.filter(|_| nobody_looked(*verdict)))?;
     remedy(out, look, alert.finding.verdict)
 }

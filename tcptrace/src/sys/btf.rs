@@ -283,12 +283,13 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// How many arguments `tcp_recvmsg` takes, which has changed twice.
+/// How many arguments each of `functions` takes; `None` for one that there is not.
 ///
 /// # Errors
-/// If `bytes` is not BTF or there is no such function.
-pub fn recvmsg_arguments(bytes: &[u8]) -> Result<usize> {
-    Btf::parse(bytes)?.arguments("tcp_recvmsg")
+/// If `bytes` is not BTF.
+pub fn arguments<const N: usize>(bytes: &[u8], functions: [&str; N]) -> Result<[Option<usize>; N]> {
+    let btf = Btf::parse(bytes)?;
+    Ok(functions.map(|function| btf.arguments(function).ok()))
 }
 
 /// All offsets that the kernel programs need.
@@ -303,6 +304,8 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         // Only these registers' unwinding is known.
         if cfg!(target_arch = "x86_64") { btf.offset("pt_regs", name, 8) } else { Ok(0) }
     };
+    // Without these accepts are not seen; that is all.
+    let optional = |type_: &str, member: &str| btf.offset(type_, member, 8).unwrap_or(0);
     Ok(Offsets {
         skc_family: common("skc_family", 2)?,
         skc_state: common("skc_state", 1)?,
@@ -314,6 +317,7 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         skc_v6_rcv_saddr: common("skc_v6_rcv_saddr", 16)?,
         skc_net: common("skc_net.net", 8)?,
         skc_flags: common("skc_flags", 8)?,
+        skc_cookie: optional("sock", "__sk_common.skc_cookie"),
         sk_protocol: btf.offset("sock", "sk_protocol", 2)?,
         sk_shutdown: btf.offset("sock", "sk_shutdown", 1)?,
         sk_err: btf.offset("sock", "sk_err", 4)?,
@@ -322,6 +326,7 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         socket_file: btf.offset("socket", "file", 8)?,
         socket_sk: btf.offset("socket", "sk", 8)?,
         file_inode: btf.offset("file", "f_inode", 8)?,
+        file_private_data: optional("file", "private_data"),
         inode_ino: btf.offset("inode", "i_ino", 8)?,
         inet_sport: btf.offset("tcp_sock", "inet_conn.icsk_inet.inet_sport", 2)?,
         snd_nxt: tcp("snd_nxt")?,
@@ -333,6 +338,9 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         task_tgid: btf.offset("task_struct", "tgid", 4)?,
         task_group_leader: btf.offset("task_struct", "group_leader", 8)?,
         task_start_boottime: btf.offset("task_struct", "start_boottime", 8)?,
+        task_files: optional("task_struct", "files"),
+        files_fdt: optional("files_struct", "fdt"),
+        fdtable_fd: optional("fdtable", "fd"),
         pt_ip: register("ip")?,
         pt_sp: register("sp")?,
         pt_bp: register("bp")?,

@@ -34,7 +34,7 @@ pub fn run() -> Vec<Check> {
         "found and of the expected sizes".into(),
     ));
     let mut read = read.ok();
-    let wanted = Wanted { ring_bytes: SMALL_RING, on_cpu: false, stacks: true };
+    let wanted = Wanted { ring_bytes: SMALL_RING, on_cpu: false, stacks: true, accepts: true };
     let attaches = |source| {
         let probe = read.as_mut().map(|kernel| Probe::attach(kernel, source, wanted));
         probe.unwrap_or_else(|| Err(anyhow!("there are no programs to load")))

@@ -11,12 +11,13 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use anyhow::{Context as _, Result};
 use index::{Index, People, Place};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::clock;
@@ -24,6 +25,7 @@ use super::holders::{FdOf, Holders};
 use super::netns::{self, Visitor};
 use super::sockdiag::{self, DiagSocket};
 use super::stacks::Stacks;
+use crate::model::code::{PathId, Stack};
 use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Suspect, Timer};
 use crate::model::orphans::Namespaces;
@@ -56,7 +58,12 @@ pub enum Request {
         others: bool,
     },
     /// The minisockets in FIN_WAIT2 of these namespaces.
-    Orphans(Namespaces),
+    Orphans {
+        /// Where.
+        namespaces: Namespaces,
+        /// The code that closed them, by cookie.
+        closers: FxHashMap<u64, PathId>,
+    },
 }
 
 /// What it answers.
@@ -65,8 +72,8 @@ pub enum Reply {
     Evidence(Result<Vec<(StayId, Evidence)>>),
     /// The sockets.
     Snapshot(Result<Snapshot>),
-    /// When the look began, and who was there.
-    Orphans(Instant, Vec<Observed>),
+    /// When the look began, who was there, and the code that closed them.
+    Orphans(Instant, Vec<Observed>, HashMap<PathId, Arc<Stack>>),
 }
 
 /// The thread's other end.
@@ -139,8 +146,12 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
         let reply = match request {
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
             Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
-            Request::Orphans(namespaces) => {
-                Reply::Orphans(clock::now(), gatherer.orphans(&namespaces))
+            Request::Orphans { namespaces, closers } => {
+                let at = clock::now();
+                let found = gatherer.orphans(&namespaces);
+                let cookies = found.iter().filter_map(|socket| socket.key.cookie());
+                let code = gatherer.name(cookies.filter_map(|cookie| closers.get(&cookie)));
+                Reply::Orphans(at, found, code)
             }
         };
         if outbox.send(reply).is_err() {
@@ -217,9 +228,11 @@ impl Gatherer {
             .map(|(found, suspect)| {
                 let id = found.stay.id;
                 let mut evidence = found.evidence(looked_at, &again, &people, proc);
-                let path = first_read(&suspect.eof_reads).and_then(|read| read.path);
-                evidence.stack =
-                    stacks.as_mut().zip(path).and_then(|(stacks, path)| stacks.of(path));
+                if let Some(stacks) = stacks {
+                    let read = first_read(&suspect.eof_reads).and_then(|read| read.path);
+                    evidence.stack = read.or(suspect.stay.shut).and_then(|path| stacks.of(path));
+                    evidence.opened = suspect.stay.opened.and_then(|path| stacks.of(path));
+                }
                 (id, evidence)
             })
             .collect())
@@ -277,6 +290,13 @@ impl Gatherer {
             minisockets.map(move |s| observe(netns, s, StayState::FinWait2, dump.fin_timeout))
         })
         .collect()
+    }
+
+    /// Names code paths, as far as copies of their stacks are here.
+    fn name<'a>(&mut self, paths: impl Iterator<Item = &'a PathId>) -> HashMap<PathId, Arc<Stack>> {
+        let Some(stacks) = &mut self.stacks else { return HashMap::new() };
+        let distinct: HashSet<_> = paths.copied().collect();
+        distinct.into_iter().filter_map(|path| Some((path, stacks.of(path)?))).collect()
     }
 
     fn dump(&self, wanted: impl Fn(NetNs) -> bool, states: u32) -> Dumps {
@@ -378,6 +398,8 @@ impl<'a> Found<'a> {
             eof_reads: Vec::new(),
             stack: None,
             proof: None,
+            opened: None,
+            opened_proof: None,
             held_by,
             threads: threads.flatten(),
             listener_holders: people.holders(listener.iter()),

@@ -23,6 +23,8 @@ static OBJECT: &[u8] = &[];
 const SMALLEST_RING: u32 = 4096;
 /// An LRU table wants some room for each CPU.
 const SMALLEST_TABLE: u32 = 1024;
+/// Everything that a kernel may lack.
+const NEWEST: u32 = feature::COOKIE | feature::TASK_BTF | feature::STACKS;
 /// What loading fails without.
 const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
 
@@ -43,8 +45,12 @@ pub struct Kernel {
 struct Types {
     btf: Btf,
     offsets: Offsets,
-    recvmsg_arguments: Option<usize>,
+    arguments: [Option<usize>; 2],
 }
+
+/// The functions whose arguments are counted: their number has changed, and a program for another
+/// number would read the wrong one.
+const COUNTED: [&str; 2] = ["tcp_recvmsg", "inet_csk_accept"];
 
 /// Globals that only some programs have.
 pub struct Globals {
@@ -57,7 +63,7 @@ pub struct Globals {
     pub holder_states: u32,
     /// Whether transitions say who was on the CPU.
     pub on_cpu: bool,
-    /// Whether to copy the stacks of code that reads the end of file.
+    /// Whether to copy stacks.
     pub stacks: bool,
 }
 
@@ -73,7 +79,7 @@ impl Kernel {
                 .and_try("cargo xtask build", "builds them and the rest")
                 .into());
         }
-        Ok(Self { types: Types::read(), features: feature::COOKIE | feature::TASK_BTF })
+        Ok(Self { types: Types::read(), features: NEWEST })
     }
 
     /// Loads the object and has `load` load some of its programs that need the kernel's types, with
@@ -98,7 +104,9 @@ impl Kernel {
                 Err(error) if features == 0 || is_refusal(&error) => {
                     return Err(explain(error.into()));
                 }
-                // From the newest to the oldest: 5.12 has cookies, 5.11 the current task.
+                // From the newest to the oldest: 5.15 has a task's registers, 5.12 cookies, 5.11 the
+                // current task.
+                Err(_) if features & feature::STACKS != 0 => features &= !feature::STACKS,
                 Err(_) if features & feature::COOKIE != 0 => features &= !feature::COOKIE,
                 Err(_) if features & feature::TASK_BTF != 0 => features = feature::PROBE_READ,
                 Err(_) => features = 0,
@@ -127,7 +135,21 @@ impl Kernel {
 
     /// How many arguments `tcp_recvmsg` takes.
     pub fn recvmsg_arguments(&self) -> Option<usize> {
-        self.types.as_ref().ok()?.recvmsg_arguments
+        self.types.as_ref().ok()?.arguments[0]
+    }
+
+    /// How many arguments `inet_csk_accept` takes.
+    pub fn accept_arguments(&self) -> Option<usize> {
+        self.types.as_ref().ok()?.arguments[1]
+    }
+
+    /// Whether the kernel tells where a process's descriptors are.
+    pub fn tells_descriptors(&self) -> bool {
+        self.types.as_ref().is_ok_and(|types| {
+            let Offsets { task_files, files_fdt, file_private_data, skc_cookie, .. } =
+                types.offsets;
+            [task_files, files_fdt, file_private_data, skc_cookie].iter().all(|&offset| offset != 0)
+        })
     }
 
     /// Why the programs that need the kernel's types cannot be loaded, if they cannot.
@@ -147,15 +169,16 @@ impl Types {
         let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
         let btf = Btf::parse(&bytes, aya::Endianness::default())
             .map_err(|error| unfit(&error.to_string()))?;
-        let recvmsg_arguments = btf::recvmsg_arguments(&bytes).ok();
-        Ok(Self { btf, offsets, recvmsg_arguments })
+        let arguments =
+            btf::arguments(&bytes, COUNTED).map_err(|error| unfit(&error.to_string()))?;
+        Ok(Self { btf, offsets, arguments })
     }
 }
 
 fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets) -> Result<Ebpf> {
     let on_cpu = if globals.on_cpu { feature::ON_CPU } else { 0 };
-    let stacks = if globals.stacks { feature::STACKS } else { 0 };
-    let (offsets, features) = (PodOffsets(*offsets), features | on_cpu | stacks);
+    let unwanted = if globals.stacks { 0 } else { feature::STACKS };
+    let (offsets, features) = (PodOffsets(*offsets), (features | on_cpu) & !unwanted);
     let mut loader = EbpfLoader::new();
     loader
         .btf(btf)

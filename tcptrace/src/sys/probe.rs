@@ -64,8 +64,10 @@ pub struct Wanted {
     pub ring_bytes: u32,
     /// Whether transitions say who was on the CPU.
     pub on_cpu: bool,
-    /// Whether to copy the stacks of code that reads the end of file.
+    /// Whether to copy stacks of the code that opens, reads to the end, shuts down or closes.
     pub stacks: bool,
+    /// Whether to see who accepts connections, too.
+    pub accepts: bool,
 }
 
 /// The attached probe. Dropping it detaches.
@@ -91,7 +93,7 @@ impl Probe {
     pub fn attach(
         kernel: &mut Kernel,
         source: Source,
-        Wanted { ring_bytes, on_cpu, stacks }: Wanted,
+        Wanted { ring_bytes, on_cpu, stacks, accepts }: Wanted,
     ) -> Result<Self> {
         let high_water = u64::from(ring_bytes) / 4;
         let ring_bytes = Some(ring_bytes);
@@ -113,7 +115,7 @@ impl Probe {
         let logger = EbpfLogger::init(&mut ebpf)?;
         let deeds = match source {
             Source::Btf => {
-                let deeds = Deeds::attach(kernel, &mut ebpf)?;
+                let deeds = Deeds::attach(kernel, &mut ebpf, accepts)?;
                 for name in PROGRAMS {
                     let attached = program(&mut ebpf, name)?.attach();
                     attached.context("cannot attach to inet_sock_set_state")?;

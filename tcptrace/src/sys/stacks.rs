@@ -1,5 +1,5 @@
-//! The code that reads the end of file: copies of stacks come from the kernel, are kept with the
-//! process's mappings, and are unwound and named only if somebody is told of them.
+//! Code paths: copies of stacks come from the kernel, are kept with the process's mappings, and are
+//! unwound and named only if somebody is told of them.
 
 mod maps;
 mod symbols;
@@ -17,7 +17,7 @@ use maps::Mapping;
 use tcptrace_common::{STACK_BYTES, StackRecord};
 
 use super::process;
-use crate::model::code::Stack;
+use crate::model::code::{PathId, Stack};
 
 /// Copies that are kept: 16 KiB each at most.
 const KEPT: usize = 512;
@@ -25,8 +25,8 @@ const KEPT: usize = 512;
 /// What was captured, by code path.
 pub struct Stacks {
     ring: RingBuf<MapData>,
-    kept: HashMap<u64, Kept>,
-    order: VecDeque<u64>,
+    kept: HashMap<PathId, Kept>,
+    order: VecDeque<PathId>,
 }
 
 enum Kept {
@@ -42,6 +42,7 @@ struct Captured {
     ip: u64,
     sp: u64,
     bp: u64,
+    /// From the beginning of the page that `sp` points into.
     stack: Vec<u8>,
     mappings: Arc<[Mapping]>,
 }
@@ -78,7 +79,7 @@ impl Stacks {
     }
 
     /// The stack of a code path, named now if it was not before.
-    pub fn of(&mut self, path: u64) -> Option<Arc<Stack>> {
+    pub fn of(&mut self, path: PathId) -> Option<Arc<Stack>> {
         let kept = self.kept.get_mut(&path)?;
         if let Kept::Captured(captured) = kept {
             *kept = Kept::Named(captured.name().map(Arc::new));
@@ -105,15 +106,16 @@ impl Captured {
 }
 
 /// Reads a [`StackRecord`]; the mappings are still to be found.
-fn decode(mut bytes: &[u8]) -> Option<(u64, Captured)> {
+fn decode(mut bytes: &[u8]) -> Option<(PathId, Captured)> {
     let buf = &mut bytes;
     if buf.len() != size_of::<StackRecord>() {
         return None;
     }
-    let path = buf.get_u64_ne();
-    let (ip, sp, bp) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
+    let path = PathId::new(buf.get_u32_ne())?;
     let pid = buf.get_u32_ne();
+    let (ip, sp, bp) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
     let len = (buf.get_u32_ne() as usize).min(STACK_BYTES);
+    buf.advance(4);
     let stack = buf[..len].to_vec();
     let captured = Captured { pid, start_ticks: None, ip, sp, bp, stack, mappings: [].into() };
     Some((path, captured))

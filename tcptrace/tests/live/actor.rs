@@ -84,6 +84,11 @@ impl Actor {
         self.ask_for_socket(&format!("connect {address} {port}"))
     }
 
+    /// By another function.
+    pub fn connect_otherwise(&mut self, address: &str, port: u16) -> Sock {
+        self.ask_for_socket(&format!("connect-otherwise {address} {port}"))
+    }
+
     pub fn accept(&mut self, listener: Sock) -> Sock {
         self.ask_for_socket(&format!("accept {}", listener.id))
     }
@@ -223,6 +228,14 @@ struct Stage {
     children: Vec<Child>,
 }
 
+#[inline(never)]
+fn connect_in_a_function_of_its_own(address: &str, port: u16) -> TcpStream {
+    // Work after the call, so that this function is on the stack.
+    let stream = TcpStream::connect((address, port)).unwrap();
+    assert_eq!(stream.peer_addr().unwrap().port(), port);
+    stream
+}
+
 impl Stage {
     fn obey(&mut self, words: &[&str]) -> String {
         match words {
@@ -238,6 +251,9 @@ impl Stage {
             ["connect", address, port] => {
                 let stream = TcpStream::connect((*address, port.parse().unwrap())).unwrap();
                 self.keep(stream)
+            }
+            ["connect-otherwise", address, port] => {
+                self.keep(connect_in_a_function_of_its_own(address, port.parse().unwrap()))
             }
             ["accept", id] => {
                 let (stream, _) = self.listeners[&id.parse().unwrap()].accept().unwrap();

@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod code;
 mod corpus;
 mod deeds;
 mod events;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         usage::trials(),
         watch::trials(),
         deeds::trials(),
+        code::trials(),
         corpus::trials(),
         events::trials(),
         ls::trials(),

@@ -52,6 +52,7 @@ fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition 
             ..Default::default()
         }),
         progress: Some(Progress::default()),
+        path: None,
         on_cpu: OnCpu { pid: 1, tid: 1, comm: [0; 16] },
     }
 }
@@ -95,7 +96,7 @@ fn outputs(engine: &mut Engine) -> Outputs {
             Output::Alert(alert) => outputs.alerts.push(*alert),
             Output::Group(group) => outputs.groups.push(*group),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),
-            Output::FindOrphans(namespaces) => outputs.orphans = Some(namespaces),
+            Output::FindOrphans { namespaces, .. } => outputs.orphans = Some(namespaces),
         }
     }
     outputs
@@ -299,7 +300,7 @@ fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
     engine.handle(at(140), Input::Tick);
     let out = outputs(&mut engine);
     assert_eq!((out.alerts.len(), out.orphans), (0, Some(Namespaces::These(vec![NetNs(1)]))));
-    engine.handle(at(140), Input::Orphans(at(140), &[]));
+    engine.handle(at(140), Input::Orphans(at(140), &[], &HashMap::new()));
     let told = outputs(&mut engine).alerts;
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].ended_by, Some(EndedBy::Unknown), "it was never seen as a minisocket");

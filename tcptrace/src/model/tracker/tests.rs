@@ -41,6 +41,7 @@ fn event(at: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
             ..Default::default()
         }),
         progress: Some(Progress::default()),
+        path: None,
         on_cpu: OnCpu { pid: 1, tid: 1, comm: [0; 16] },
     }
 }
@@ -398,4 +399,40 @@ fn a_descriptor_that_outlives_its_connection_is_a_stay_until_it_is_released() {
     assert_eq!((ended.stay.state, ended.by), (StayState::Closed, EndedBy::Closed));
     assert_eq!((tracker.tracked(), tracker.next_deadline()), (0, None));
     assert_eq!(tracker.released(SocketKey::new(5, 0), seconds(80), Some(false)), None);
+}
+
+fn by(path: u32, event: Transition) -> Transition {
+    Transition { path: PathId::new(path), ..event }
+}
+
+#[test]
+fn the_code_that_opened_and_the_code_that_shut_down_stay_with_the_socket() {
+    let mut tracker = tracker();
+    tracker.apply(&by(7, event(1, 1, Close, SynSent)));
+    tracker.apply(&event(1, 1, SynSent, Established));
+    tracker.apply(&by(8, event(2, 1, Established, FinWait1)));
+    tracker.apply(&event(2, 1, FinWait1, FinWait2));
+    let stay = *tracker.stays().next().unwrap();
+    assert_eq!((stay.opened, stay.accepted), (PathId::new(7), false));
+    assert_eq!(stay.shut, PathId::new(8));
+    let path = PathId::new(7).unwrap();
+    let opened = |tracker: &Tracker| tracker.proof(path).map(|proof| (proof.all, proof.closed));
+    assert_eq!(opened(&tracker), Some((1, 0)));
+    tracker.apply(&event(3, 1, FinWait2, Close));
+    assert_eq!(opened(&tracker), Some((1, 1)));
+    assert_eq!(tracker.proof(PathId::new(8).unwrap()), None, "it opened nothing");
+}
+
+#[test]
+fn an_accept_is_known_of_a_socket_that_is_half_closed_already_and_of_one_that_is_gone() {
+    let mut tracker = tracker();
+    let path = PathId::new(9).unwrap();
+    tracker.apply(&event(1, 2, SynRecv, Established));
+    tracker.apply(&event(2, 2, Established, CloseWait));
+    tracker.accepted(SocketKey::new(2, 0), path, seconds(3));
+    let stay = tracker.stays().next().unwrap();
+    assert_eq!((stay.opened, stay.accepted), (Some(path), true));
+    tracker.accepted(SocketKey::new(3, 0), path, seconds(3));
+    let proof = tracker.proof(path).unwrap();
+    assert_eq!((proof.since, proof.all, proof.closed), (seconds(3), 2, 1));
 }

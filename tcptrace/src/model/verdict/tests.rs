@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use super::*;
+use crate::model::code::Frame;
 use crate::model::event::{Circumstances, OnCpu, Progress};
 use crate::model::evidence::Sources;
 use crate::model::process::tests::holder;
@@ -39,6 +40,9 @@ fn case(state: StayState) -> (Stay, Evidence) {
         }),
         progress: Some(progress),
         progress_at: at(100),
+        opened: None,
+        accepted: false,
+        shut: None,
     };
     let evidence = Evidence {
         located: None,
@@ -57,6 +61,8 @@ fn case(state: StayState) -> (Stay, Evidence) {
         eof_reads: Vec::new(),
         stack: None,
         proof: None,
+        opened: None,
+        opened_proof: None,
         held_by: None,
         threads: None,
         listener_holders: vec![holder(40, 1, 10)],
@@ -278,4 +284,43 @@ fn who_read_the_end_of_file_decides_between_the_holders() {
 #[test]
 fn a_descriptor_whose_connection_is_over_is_its_holders() {
     check(StayState::Closed, |_, _| {}, Verdict::ClosedNotReleased, Some(50));
+}
+
+fn stack(functions: &[&str]) -> Option<Arc<Stack>> {
+    let frame = |name: &&str| Frame { function: Some((*name).to_owned()), ..Frame::default() };
+    Some(Arc::new(Stack { frames: functions.iter().map(frame).collect(), complete: true }))
+}
+
+/// Every verdict that has code to look at, and which.
+#[test]
+fn the_code_to_look_at() {
+    let (mut stay, mut evidence) = case(StayState::CloseWait);
+    evidence.opened = stack(&["borrow"]);
+    let code = |stay: &Stay, evidence: &Evidence| {
+        let code = find(stay, evidence, THRESHOLD).code;
+        code.map(|code| (code.did, code.line.to_string()))
+    };
+    let is = |did, line: &str| Some((did, line.to_owned()));
+    assert_eq!(code(&stay, &evidence), is(Did::Connect, "borrow"), "drained");
+    stay.accepted = true;
+    assert_eq!(code(&stay, &evidence), is(Did::Accept, "borrow"));
+    evidence.eof_reads = vec![eof_read(50, 10, false)];
+    evidence.stack = stack(&["handle"]);
+    assert_eq!(code(&stay, &evidence), is(Did::Read, "handle"), "eof_read");
+    evidence.stack = stack(&["uv__read", "uv__io_poll"]);
+    assert_eq!(code(&stay, &evidence), is(Did::Accept, "borrow"), "an event loop reads for all");
+    evidence.opened = None;
+    assert_eq!(
+        code(&stay, &evidence),
+        is(Did::Read, "uv__read ← uv__io_poll"),
+        "there is no other"
+    );
+    let (stay, mut evidence) = case(StayState::FinWait2);
+    (evidence.opened, evidence.stack) = (stack(&["borrow"]), stack(&["half_close"]));
+    assert_eq!(code(&stay, &evidence), is(Did::ShutDown, "half_close"), "peer_not_closing");
+    evidence.peer_holders = Some(vec![holder(70, 1, 10)]);
+    assert_eq!(code(&stay, &evidence), None, "the peer is to blame, and this is not its code");
+    let (stay, mut evidence) = case(StayState::Closed);
+    (evidence.opened, evidence.stack) = (stack(&["borrow"]), stack(&["half_close"]));
+    assert_eq!(code(&stay, &evidence), is(Did::Connect, "borrow"), "closed_not_released");
 }

@@ -154,14 +154,18 @@ pub(super) struct EvidenceLine {
     pub(super) keepalive: Option<bool>,
     pub(super) last_send_ms: Option<u64>,
     pub(super) thread_state: Option<&'static str>,
-    /// The code that read the end of file, the innermost function first.
+    /// The code that read the end of file, or that closed or shut down, the innermost function first.
     pub(super) stack: Option<Vec<String>>,
+    /// `read` or `shutdown`.
+    pub(super) stack_of: Option<&'static str>,
     /// Whether it was walked to its outer end.
     pub(super) stack_complete: Option<bool>,
     /// What stands between these functions and the code that ought to close.
     pub(super) stack_caveat: Option<&'static str>,
     /// What became of the sockets that the same code has read the end of.
     pub(super) proof: Option<ProofLine>,
+    /// The code that opened the connection.
+    pub(super) opened: Option<OpenedLine>,
     /// When resolved: whether our side sent a reset rather than a FIN.
     pub(super) reset_sent: Option<bool>,
     /// `iterator`, `proc`, `sock_diag`.
@@ -176,6 +180,30 @@ pub(super) struct ProofLine {
     /// How many it has read the end of.
     pub(super) read: u64,
     /// How many of these have left CLOSE_WAIT.
+    pub(super) closed: u64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OpenedLine {
+    /// `connect`, or `accept` where `--stacks all` asks for it.
+    pub(super) by: &'static str,
+    /// The innermost function first.
+    pub(super) stack: Vec<String>,
+    /// Whether it was walked to its outer end.
+    pub(super) stack_complete: bool,
+    /// What became of the connections that the same code has opened.
+    pub(super) proof: Option<OpenedProofLine>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OpenedProofLine {
+    /// Since when they are counted.
+    pub(super) since: Wall,
+    /// How many it has opened.
+    pub(super) opened: u64,
+    /// How many of these have been closed.
     pub(super) closed: u64,
 }
 
@@ -213,6 +241,8 @@ pub(super) struct KeyLine<'a> {
     pub(super) process: Option<ProcessKeyLine<'a>>,
     pub(super) verdict: &'static str,
     pub(super) code_path: Option<&'a str>,
+    /// What that code did: `read`, `shutdown`, `connect` or `accept`.
+    pub(super) code_did: Option<&'static str>,
 }
 
 #[derive(Serialize)]

@@ -68,6 +68,7 @@ fn a_transition_with_a_name_that_is_no_text() {
         new: TcpState::FinWait2,
         circumstances: None,
         progress: None,
+        path: None,
         on_cpu: OnCpu { pid: 0, tid: 0, comm: *b"\xff\"\n\x1b\0bcdefghijkl" },
     };
     let line = print(|out| transition(out, context(), &event, None));

@@ -102,6 +102,7 @@ fn one_transition() {
         new: TcpState::CloseWait,
         circumstances: None,
         progress: None,
+        path: None,
         on_cpu: OnCpu { pid: 12, tid: 12, comm: *b"swa\x1bpper\0\0\0\0\0\0\0\0" },
     };
     let text = print(|out| transition(out, &look(), &event, Some(Duration::from_millis(1234))));

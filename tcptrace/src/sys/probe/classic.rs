@@ -1,20 +1,15 @@
 //! The classic tracepoint: checking what its record looks like, and attaching to it.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::Ebpf;
 use aya::programs::{ProgramError, TracePoint};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::super::loader::{Globals, Kernel};
+use super::super::tracefs::with_tracefs;
 
 pub(super) const PROGRAM: &str = "transition_classic";
-const TRACEFS: &str = "/sys/kernel/tracing";
-/// Where it was before it had a place of its own.
-const IN_DEBUGFS: &str = "/sys/kernel/debug/tracing";
 const FORMAT: &str = "events/sock/inet_sock_set_state/format";
 
 /// Name, offset and size in bytes of each field that the program reads
@@ -84,38 +79,6 @@ fn field(line: &str) -> Option<(&str, u32, u32)> {
     let offset = parts.next()?.strip_prefix("offset:")?.parse().ok()?;
     let size = parts.next()?.strip_prefix("size:")?.parse().ok()?;
     Some((name, offset, size))
-}
-
-/// Does `work` where tracefs is mounted. If that is nowhere, it is mounted for one thread only, in a
-/// mount namespace that ends with the thread: the host stays as it was.
-fn with_tracefs<T: Send>(work: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
-    for mounted in [TRACEFS, IN_DEBUGFS].map(Path::new) {
-        if mounted.join("events").is_dir() {
-            return work(mounted);
-        }
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            mount_for_this_thread()
-                .with_context(|| format!("cannot mount tracefs at {TRACEFS}"))?;
-            let mounted = Path::new(TRACEFS);
-            if !mounted.join("events").is_dir() {
-                bail!("tracefs shows no events: the kernel is locked down for confidentiality");
-            }
-            work(mounted)
-        });
-        thread
-            .join()
-            .map_err(|_| anyhow!("the thread that mounts tracefs did not end as it should"))?
-    })
-}
-
-fn mount_for_this_thread() -> rustix::io::Result<()> {
-    // SAFETY: only the mount namespace is unshared, and with it this thread's own root and working
-    // directory; no descriptor of anybody's is concerned.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS)? };
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    mount("tracefs", TRACEFS, "tracefs", MountFlags::RDONLY, None)
 }
 
 #[cfg(test)]

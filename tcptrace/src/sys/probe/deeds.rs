@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, FExit};
+use aya::programs::{BtfTracePoint, FExit, TracePoint};
 use aya::{Btf, Ebpf};
 
 use super::super::loader::Kernel;
+use super::super::tracefs::with_tracefs;
 use super::sum;
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::Deed;
@@ -16,12 +17,14 @@ pub struct Deeds {
     pub eof: Result<()>,
     /// Releases of sockets whose TCP is over, likewise.
     pub released: Result<()>,
+    /// Who accepts connections, likewise; `None` where nobody asked for it.
+    pub accepted: Option<Result<()>>,
     ring: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
 }
 
 impl Deeds {
-    pub(super) fn attach(kernel: &Kernel, ebpf: &mut Ebpf) -> Result<Self> {
+    pub(super) fn attach(kernel: &Kernel, ebpf: &mut Ebpf, accepts: bool) -> Result<Self> {
         let mut map = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
         let ring = RingBuf::try_from(map("DEEDS")?)?;
         let lost = PerCpuArray::try_from(map("DEEDS_LOST")?)?;
@@ -31,7 +34,15 @@ impl Deeds {
             attach_recvmsg(ebpf, btf, kernel.recvmsg_arguments()).map_err(|_| why)
         });
         let released = attach_tracepoint(ebpf, btf, "released", "tcp_destroy_sock");
-        Ok(Self { eof, released, ring, lost })
+        let accepted = accepts.then(|| {
+            attach_accept(ebpf, btf, kernel.accept_arguments()).or_else(|why| {
+                if !kernel.tells_descriptors() {
+                    return Err(why);
+                }
+                attach_accept_calls(ebpf)
+            })
+        });
+        Ok(Self { eof, released, accepted, ring, lost })
     }
 
     /// Everything that waits in the ring.
@@ -40,7 +51,7 @@ impl Deeds {
     }
 
     pub(super) fn lost(&self) -> Result<u64> {
-        Ok(sum(&self.lost, 0)? + sum(&self.lost, 1)?)
+        Ok(sum(&self.lost, 0)? + sum(&self.lost, 1)? + sum(&self.lost, 2)?)
     }
 }
 
@@ -59,9 +70,36 @@ fn attach_recvmsg(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Resul
         Some(6) => "eof_recvmsg6",
         other => bail!("no program for a tcp_recvmsg of {other:?} arguments"),
     };
+    attach_fexit(ebpf, btf, name, "tcp_recvmsg")
+}
+
+/// The end of `inet_csk_accept`, likewise.
+fn attach_accept(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<()> {
+    let name = match arguments {
+        Some(2) => "accepted2",
+        Some(4) => "accepted4",
+        other => bail!("no program for an inet_csk_accept of {other:?} arguments"),
+    };
+    attach_fexit(ebpf, btf, name, "inet_csk_accept")
+}
+
+fn attach_fexit(ebpf: &mut Ebpf, btf: &Btf, name: &str, function: &str) -> Result<()> {
     let program = ebpf.program_mut(name).context("the object has no such program")?;
     let program: &mut FExit = program.try_into()?;
-    program.load("tcp_recvmsg", btf)?;
+    program.load(function, btf)?;
     program.attach()?;
     Ok(())
+}
+
+/// The ends of the system calls.
+fn attach_accept_calls(ebpf: &mut Ebpf) -> Result<()> {
+    let program = ebpf.program_mut("accept_returns").context("the object has no such program")?;
+    let program: &mut TracePoint = program.try_into()?;
+    program.load()?;
+    with_tracefs(|_| {
+        for call in ["sys_exit_accept", "sys_exit_accept4"] {
+            program.attach("syscalls", call).with_context(|| format!("cannot attach to {call}"))?;
+        }
+        Ok(())
+    })
 }

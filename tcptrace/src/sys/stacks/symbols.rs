@@ -63,7 +63,7 @@ fn add(
         return;
     };
     let source = |info: &blazesym::symbolize::CodeInfo<'_>| {
-        (info.file.to_string_lossy().into_owned(), info.line)
+        (info.to_path().to_string_lossy().into_owned(), info.line)
     };
     // The innermost first: blazesym names the outermost of the inlined ones first.
     for inlined in inlined.iter().rev() {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module, Unwinder as _};
-use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache};
+use object::elf::PF_X;
+use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, SegmentFlags};
+
+use tcptrace_common::STACK_PAGE;
 
 use super::Captured;
 use super::maps::Mapping;
@@ -25,24 +28,28 @@ pub(super) fn walk(captured: &Captured, alive: bool) -> (Vec<u64>, bool) {
             unwinder.add_module(module);
         }
     }
+    let base = captured.sp & !(STACK_PAGE as u64 - 1);
+    // Where the copy ends, the unwinder may take the end of what it is shown for that of the stack.
+    let mut cut = false;
     let mut read = |address: u64| {
-        let at =
-            address.checked_sub(captured.sp).and_then(|at| usize::try_from(at).ok()).ok_or(())?;
-        let word = captured.stack.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or(())?;
-        Ok(u64::from_ne_bytes(*word))
+        let at = address.checked_sub(base).and_then(|at| usize::try_from(at).ok());
+        let word = at.and_then(|at| captured.stack.get(at..)?.first_chunk::<8>());
+        cut |= word.is_none();
+        word.map(|word| u64::from_ne_bytes(*word)).ok_or(())
     };
     let mut cache = CacheX86_64::<_>::new();
     let regs = UnwindRegsX86_64::new(captured.ip, captured.sp, captured.bp);
     let mut frames = unwinder.iter_frames(captured.ip, regs, &mut cache, &mut read);
     let mut addresses = Vec::new();
-    while addresses.len() < DEEPEST {
+    let mut ended = false;
+    while addresses.len() < DEEPEST && !ended {
         match frames.next() {
             Ok(Some(frame)) => addresses.push(frame),
-            Ok(None) => return (lookups(addresses), true),
+            Ok(None) => ended = true,
             Err(_) => break,
         }
     }
-    (lookups(addresses), false)
+    (lookups(addresses), ended && !cut)
 }
 
 /// A return address is behind the call.
@@ -64,8 +71,12 @@ fn file(mapping: &Mapping, pid: u32, alive: bool) -> Option<PathBuf> {
 fn module(mapping: &Mapping, pid: u32, alive: bool) -> Option<Module<Arc<[u8]>>> {
     let file = ReadCache::new(File::open(file(mapping, pid, alive)?).ok()?);
     let object = object::File::parse(&file).ok()?;
-    // How far the code was moved from where the file says it is.
-    let moved = object.segments().find_map(|segment| {
+    // How far the code was moved from where the file says it is. The page at which the code begins
+    // may be the last one of other segments as well.
+    let mut executable = object.segments().filter(
+        |segment| matches!(segment.flags(), SegmentFlags::Elf { p_flags } if p_flags & PF_X != 0),
+    );
+    let moved = executable.find_map(|segment| {
         let (offset, size) = segment.file_range();
         let first_page = offset & !0xfff;
         let inside = (first_page..offset + size).contains(&mapping.offset);

@@ -1,0 +1,189 @@
+//! Code paths: which code opened a connection, and which shut it down or closed it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::watch::{pair, watch};
+
+pub fn trials() -> Vec<Trial> {
+    crate::trials![
+        who_connected_and_never_looked_again,
+        who_shut_down_sending,
+        who_closed_what_its_peer_keeps,
+        who_accepted_if_asked,
+        nobody_is_asked_who_accepts,
+        two_paths_of_one_process_are_two_groups,
+        an_event_loop_leads_with_the_connect,
+        without_stacks_there_are_none,
+    ]
+}
+
+/// A frame of the function that does what the test tells it, in this very program.
+fn is_ours(frame: &Value) -> bool {
+    frame.as_str().unwrap().starts_with("obey (actor.rs:")
+}
+
+fn shows_ours(stack: &Value) -> bool {
+    stack.as_array().is_some_and(|stack| stack.iter().any(is_ours))
+}
+
+fn who_connected_and_never_looked_again() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let kept = pair(&mut server, &mut client, "127.0.0.1");
+    let closed = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(closed.client);
+    server.close(closed.server);
+    server.close(kept.server);
+    let alert = watch.alert(kept.client.cookie, "firing");
+    assert_eq!(alert["verdict"], "eof_unread");
+    let opened = &alert["evidence"]["opened"];
+    assert_eq!(opened["by"], "connect", "{alert:#}");
+    assert!(shows_ours(&opened["stack"]), "{alert:#}");
+    assert_eq!((&opened["proof"]["opened"], &opened["proof"]["closed"]), (&2.into(), &1.into()));
+    let group =
+        watch.wait_for("group", |line| line["group"] == alert["group"] && line["type"] == "group");
+    assert_eq!(group["key"]["code_did"], "connect");
+    assert!(group["key"]["code_path"].as_str().unwrap().contains("obey (actor.rs:"), "{group:#}");
+}
+
+fn who_shut_down_sending() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.shutdown_sending(pair.client);
+    let alert = watch.alert(pair.client.cookie, "firing");
+    assert_eq!(alert["verdict"], "peer_not_closing");
+    assert_eq!(alert["evidence"]["stack_of"], "shutdown");
+    assert!(shows_ours(&alert["evidence"]["stack"]), "{alert:#}");
+    assert!(shows_ours(&alert["evidence"]["opened"]["stack"]), "{alert:#}");
+    // The peer is to blame, and this is not its code.
+    let group =
+        watch.wait_for("group", |line| line["group"] == alert["group"] && line["type"] == "group");
+    assert_eq!(group["key"]["code_path"], Value::Null);
+}
+
+fn who_closed_what_its_peer_keeps() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    let alert = watch.alert(pair.client.cookie, "firing");
+    assert_eq!(alert["verdict"], "orphan");
+    assert_eq!(alert["evidence"]["stack_of"], "shutdown");
+    let stack = alert["evidence"]["stack"].as_array().unwrap();
+    assert!(stack.iter().any(is_ours), "{stack:#?}");
+}
+
+fn who_accepted_if_asked() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&["--stacks", "all"]);
+    let closed = pair(&mut server, &mut client, "127.0.0.1");
+    server.close(closed.server);
+    client.close(closed.client);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    let alert = watch.alert(pair.server.cookie, "firing");
+    let opened = &alert["evidence"]["opened"];
+    assert_eq!(opened["by"], "accept", "{alert:#}");
+    assert!(shows_ours(&opened["stack"]), "{alert:#}");
+    assert_eq!((&opened["proof"]["opened"], &opened["proof"]["closed"]), (&2.into(), &1.into()));
+}
+
+fn nobody_is_asked_who_accepts() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    assert_eq!(watch.alert(pair.server.cookie, "firing")["evidence"]["opened"], Value::Null);
+}
+
+fn two_paths_of_one_process_are_two_groups() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let listener = server.listen("127.0.0.1");
+    let one = client.connect("127.0.0.1", listener.local_port);
+    server.accept(listener);
+    let other = client.connect_otherwise("127.0.0.1", listener.local_port);
+    server.accept(listener);
+    server.kill();
+    let one = watch.alert(one.cookie, "firing");
+    let other = watch.alert(other.cookie, "firing");
+    assert_eq!((&one["verdict"], &other["verdict"]), (&"eof_unread".into(), &"eof_unread".into()));
+    assert_ne!(one["group"], other["group"], "{one:#}\n{other:#}");
+    let named = |alert: &Value, function: &str| {
+        let stack = alert["evidence"]["opened"]["stack"].as_array().unwrap();
+        stack.iter().any(|frame| frame.as_str().unwrap().contains(function))
+    };
+    assert!(named(&other, "connect_in_a_function_of_its_own"), "{other:#}");
+    assert!(!named(&one, "connect_in_a_function_of_its_own"), "{one:#}");
+}
+
+/// A node that reads the end of file in libuv's loop and does not close.
+struct Node {
+    child: Child,
+    local: String,
+}
+
+impl Node {
+    fn start(port: u16) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/code/client.mjs");
+        let mut child = Command::new("node")
+            .args(["--perf-basic-prof", "--interpreted-frames-native-stack"])
+            .arg(source)
+            .arg(port.to_string())
+            // Where it leaves its logs.
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut local = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut local).unwrap();
+        Self { child, local: local.trim().to_owned() }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.stdin.take().map(|mut stdin| stdin.write_all(b"end\n"));
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(format!("/tmp/perf-{}.map", self.child.id()));
+    }
+}
+
+fn an_event_loop_leads_with_the_connect() {
+    let mut server = Actor::start();
+    let mut watch = watch(&[]);
+    let listener = server.listen("127.0.0.1");
+    let node = Node::start(listener.local_port);
+    let accepted = server.accept(listener);
+    server.close(accepted);
+    let alert = watch.wait_for("alert on node's end", |line| {
+        line["type"] == "alert" && line["local"] == *node.local && line["verdict"] == "eof_read"
+    });
+    assert_eq!(alert["blame"]["pid"], node.child.id());
+    let caveat = alert["evidence"]["stack_caveat"].as_str().unwrap_or_default();
+    assert!(caveat.contains("an event loop"), "{alert:#}");
+    let group =
+        watch.wait_for("group", |line| line["group"] == alert["group"] && line["type"] == "group");
+    assert_eq!(group["key"]["code_did"], "connect", "{group:#}");
+    // Node itself puts the system call off to the end of its tick, where the caller is gone.
+    let stack = alert["evidence"]["opened"]["stack"].as_array().unwrap();
+    let named = stack.iter().any(|frame| frame.as_str().unwrap().contains("internalConnect"));
+    assert!(named, "{stack:#?}");
+}
+
+fn without_stacks_there_are_none() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&["--stacks", "off"]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    server.close(pair.server);
+    let evidence = &watch.alert(pair.client.cookie, "firing")["evidence"];
+    assert_eq!((&evidence["stack"], &evidence["opened"]), (&Value::Null, &Value::Null));
+}
