@@ -72,7 +72,7 @@ pub enum Reply {
     Evidence(Result<Vec<(StayId, Evidence)>>),
     /// The sockets.
     Snapshot(Result<Snapshot>),
-    /// When the look began, who was there, and the code that closed them.
+    /// When the look ended, who was there, and the code that closed them.
     Orphans(Instant, Vec<Observed>, HashMap<PathId, Arc<Stack>>),
 }
 
@@ -147,8 +147,9 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
             Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
             Request::Orphans { namespaces, closers } => {
-                let at = clock::now();
                 let found = gatherer.orphans(&namespaces);
+                // Afterwards: their ages are lower bounds.
+                let at = clock::now();
                 let cookies = found.iter().filter_map(|socket| socket.key.cookie());
                 let code = gatherer.name(cookies.filter_map(|cookie| closers.get(&cookie)));
                 Reply::Orphans(at, found, code)
