@@ -19,6 +19,7 @@ pub mod history;
 pub mod orphans;
 pub mod process;
 pub mod reads;
+pub mod recording;
 pub mod snapshot;
 pub mod socket;
 pub mod stay;

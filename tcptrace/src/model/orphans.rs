@@ -7,7 +7,7 @@
 //! is told of and followed to its end.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -33,7 +33,7 @@ pub struct Orphans {
     /// When to look at which namespace; `None`: at all, for sockets whose own is not known.
     looks: BTreeMap<Option<NetNs>, Instant>,
     remembered: FxHashMap<Name, Stay>,
-    followed: HashMap<Name, Followed>,
+    followed: FxHashMap<Name, Followed>,
     asked: Option<Namespaces>,
 }
 
