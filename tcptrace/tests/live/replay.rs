@@ -50,7 +50,8 @@ impl Drop for Scratch {
 
 /// Everything that was printed until `status` of the socket with `cookie`, in its order.
 fn until(watch: &mut Tcptrace, told: &mut Vec<Value>, cookie: u64, status: &str) {
-    if told.iter().any(|line| line["cookie"] == cookie.to_string() && line["status"] == status) {
+    let name = Value::from(cookie.to_string());
+    if told.iter().any(|line| line["cookie"] == name && line["status"] == status) {
         return;
     }
     let alert = watch.alert(cookie, status);
@@ -178,9 +179,9 @@ fn filters_choose_anew() {
     let recording = scratch.file("raw");
     let told = leak(&recording);
     let read = |line: &&Value| line["type"] == "alert" && line["verdict"] == "eof_read";
-    let blamed = told.iter().find(read).expect("one of ours")["blame"]["pid"].to_string();
-    let (again, _) = replay(&["--verdict", "eof_read", "--pid", &blamed], &recording);
-    let wanted = |line: &&Value| read(line) && line["blame"]["pid"].to_string() == blamed;
+    let blamed = &told.iter().find(read).expect("one of ours")["blame"]["pid"];
+    let (again, _) = replay(&["--verdict", "eof_read", "--pid", &blamed.to_string()], &recording);
+    let wanted = |line: &&Value| read(line) && line["blame"]["pid"] == *blamed;
     let expected: Vec<_> = told.iter().filter(wanted).collect();
     let alerts: Vec<_> = again.iter().filter(|line| line["type"] == "alert").collect();
     assert_eq!(alerts, expected);

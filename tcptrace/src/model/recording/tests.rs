@@ -5,8 +5,11 @@ use super::*;
 
 mod played;
 
+/// A frame that was read: its kind's number, its time and its payload.
+type Whole = (u8, Instant, Vec<u8>);
+
 /// Everything that is read of `bytes`.
-fn read(bytes: &[u8]) -> (Vec<(u8, Instant, Vec<u8>)>, Vec<Flaw>) {
+fn read(bytes: &[u8]) -> (Vec<Whole>, Vec<Flaw>) {
     let (mut whole, mut flaws) = (Vec::new(), Vec::new());
     let mut frames = Frames::open(bytes).unwrap();
     while let Some(frame) = frames.next_frame().unwrap() {
@@ -37,7 +40,7 @@ fn recording(frames: &Written) -> (Vec<u8>, Vec<usize>) {
     (bytes, ends)
 }
 
-fn as_read(frames: &Written) -> Vec<(u8, Instant, Vec<u8>)> {
+fn as_read(frames: &Written) -> Vec<Whole> {
     let read = |(kind, at, payload): &(Kind, u64, Vec<u8>)| {
         (*kind as u8, Instant::from_nanos(*at), payload.clone())
     };
