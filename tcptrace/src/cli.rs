@@ -57,6 +57,8 @@ pub enum Command {
     Ls(LsArgs),
     /// Show every transition as it happens
     Events(EventsArgs),
+    /// Run a raw recording through the same core, and print what watch would have
+    Replay(ReplayArgs),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// Show a leaking server of our own, caught before your eyes
@@ -151,7 +153,7 @@ pub struct WatchArgs {
     /// Keep no record
     #[arg(long)]
     pub no_record: bool,
-    /// Write the kernel's raw records to this file
+    /// Write everything that is seen to this new file, for `tcptrace replay`
     #[arg(long, value_name = "FILE")]
     pub record_raw: Option<PathBuf>,
     /// Which kernel programs to use
@@ -207,6 +209,19 @@ pub struct LsArgs {
     #[arg(long, value_name = "DUR", value_parser = values::duration)]
     pub min_age: Option<Duration>,
     /// What to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Flags of `replay`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// What `watch --record-raw` wrote; `-` for standard input
+    pub file: PathBuf,
+    /// In text, tell of every socket rather than of groups
+    #[arg(long)]
+    pub each: bool,
+    /// What to tell of, if not of the same as the recorder.
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -296,6 +311,8 @@ mod tests {
         assert!(parse("tcptrace watch --no-record").is_ok());
         assert!(parse("tcptrace explain eof_read --lang zh").is_ok());
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
+        assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
+        assert!(parse("tcptrace replay -").is_ok());
         assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
     }
 
@@ -308,6 +325,7 @@ mod tests {
             ("tcptrace explain sleepy", "[possible values: kernel, not_accepted"),
             ("tcptrace watch --addr 10.0.0.0/40", "an address or a network"),
             ("tcptrace watch --ring-size 5000", "a power of two"),
+            ("tcptrace replay", "<FILE>"),
             ("tcptrace events --pid 5", "unexpected argument '--pid'"),
         ] {
             let error = parse(line).unwrap_err();

@@ -7,7 +7,9 @@ mod explain;
 mod filters;
 mod ls;
 mod output;
+mod replay;
 mod session;
+mod teller;
 mod watch;
 
 use std::io;
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Watch(args) => watch::run(&args, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
+        Command::Replay(args) => replay::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),
@@ -60,6 +63,11 @@ impl Style {
             }
         };
         Ok(Self { format: common.output, color, zone: TimeZone::system(), host: Host::read()? })
+    }
+
+    /// The same for lines about another machine.
+    fn of_host(&self, host: Host) -> Self {
+        Self { format: self.format, color: self.color, zone: self.zone.clone(), host }
     }
 
     fn look(&self, anchor: Anchor) -> Look {

@@ -20,6 +20,7 @@ pub mod orphans;
 pub mod process;
 pub mod proof;
 pub mod reads;
+pub mod recording;
 pub mod snapshot;
 pub mod socket;
 pub mod stay;

@@ -13,6 +13,7 @@ pub mod netns;
 pub mod privileges;
 pub mod probe;
 pub mod process;
+pub mod recording;
 pub mod sockdiag;
 pub mod stacks;
 pub mod threads;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tcptrace::model::decode;
+use tcptrace::model::recording::tape::Tape;
 use tcptrace::model::socket::Identity;
+use tcptrace::model::time::Instant;
 use tcptrace::model::tracker::{Thresholds, Tracker};
 
 struct Counting;
@@ -78,4 +80,14 @@ fn a_transition_allocates_nothing() {
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
     assert_eq!(tracker.counts().gaps, 0);
     assert!(tracker.tracked() >= 700);
+    // Nor does recording it, once its buffer has grown.
+    let mut tape = Tape::default();
+    warm.iter().for_each(|record| tape.transition(Instant::default(), record));
+    tape.discard();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for batch in measured.chunks(warm.len()) {
+        batch.iter().for_each(|record| tape.transition(Instant::default(), record));
+        assert_eq!(tape.discard(), batch.len() as u64);
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
 }

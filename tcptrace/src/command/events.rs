@@ -63,9 +63,9 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     while printer.drain(&mut probe) > 0 {}
     tokio::time::sleep(LAST_RECORDS).await;
     while printer.drain(&mut probe) > 0 {}
-    let now = clock::now();
+    let now = clock::anchor();
     let summary = Summary {
-        elapsed: now.since(began),
+        elapsed: now.monotonic.since(began),
         counts: printer.tracker.counts(),
         lost: probe.lost()?,
         undecodable: probe.undecodable(),
@@ -88,7 +88,7 @@ impl Printer<'_> {
     fn drain(&mut self, probe: &mut Probe) -> usize {
         let anchor = Style::anchor();
         let look = self.style.look(anchor);
-        let count = probe.drain(BATCH, |event| self.print(event, &look));
+        let count = probe.drain(BATCH, |_| {}, |event| self.print(event, &look));
         self.stdout.flush();
         count
     }

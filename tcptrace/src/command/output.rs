@@ -58,11 +58,11 @@ impl Output {
         Ok(Self { chunks, state, pending: Chunk::default(), unwritten: 0 })
     }
 
-    /// Takes one line, or a few that belong together, from `write`.
+    /// Takes one line, or a few that belong together, from `write`, or none.
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
         let before = self.pending.bytes.len();
         match write(&mut self.pending.bytes) {
-            Ok(()) => self.pending.lines += 1,
+            Ok(()) => self.pending.lines += u64::from(self.pending.bytes.len() > before),
             // A vector takes everything; only a value that cannot be shown gets here.
             Err(error) => {
                 self.pending.bytes.truncate(before);

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::{Style, notice};
 use crate::cli::{OutputFormat, ProbeChoice};
 use crate::model::summary::Summary;
-use crate::model::time::Instant;
+use crate::model::time::Anchor;
 use crate::report::{json, text};
 use crate::sys::loader::Kernel;
 use crate::sys::probe::{Probe, Source, Wanted};
@@ -90,12 +90,11 @@ pub async fn give_account(
     mut stdout: Output,
     style: &Style,
     summary: &Summary,
-    now: Instant,
+    now: Anchor,
 ) -> Result<()> {
     match style.format {
         OutputFormat::Json => {
-            let context = style.context(Style::anchor());
-            stdout.line(|out| json::summary(out, context, summary, now));
+            stdout.line(|out| json::summary(out, style.context(now), summary, now.monotonic));
         }
         OutputFormat::Text => notice(&text::summary(summary)),
     }

@@ -8,20 +8,21 @@ use anyhow::{Context as _, Result};
 
 use super::output::Output as Stdout;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
+use super::teller::Teller;
 use super::{Style, filters, not_built, notice, say_fallback};
-use crate::cli::{OutputFormat, StacksChoice, WatchArgs};
+use crate::cli::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
-use crate::model::event::Deed;
+use crate::model::event::{Deed, Lost};
 use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
-use crate::model::time::Instant;
+use crate::model::time::{Anchor, Instant};
 use crate::model::tracker::Thresholds;
-use crate::report::{json, text};
 use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
 use crate::sys::probe::{Probe, Wanted};
+use crate::sys::recording::{Account, Recorder};
 
 /// Follows until it is told to stop.
 pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
@@ -35,11 +36,7 @@ pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Re
 }
 
 fn say_what_is_not_built(args: &WatchArgs) {
-    let flags = [
-        ("--record", args.record.is_some()),
-        ("--record-raw", args.record_raw.is_some()),
-        ("--listen", args.listen.is_some()),
-    ];
+    let flags = [("--record", args.record.is_some()), ("--listen", args.listen.is_some())];
     for (flag, _) in flags.into_iter().filter(|(_, given)| *given) {
         not_built(flag);
     }
@@ -57,33 +54,40 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     }
     let stacks = stacks.then(|| probe.take_stacks()).transpose()?;
     let holders = open_holders(&mut kernel);
+    let config = EngineConfig {
+        thresholds: Thresholds {
+            close_wait: args.close_wait,
+            fin_wait2: args.fin_wait_2,
+            // No other source shows them.
+            closed: holders.is_iterator().then_some(args.closed),
+        },
+        filter: filters::filter(&args.filter)?,
+        capacity: args.max_sockets,
+        boot_id: style.host.boot_id.clone(),
+        identity: probe.identity(),
+        eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
+    };
+    let worker = Worker::start(holders, stacks)?;
+    let stdout = Stdout::start().context("cannot start the output thread")?;
+    let began = clock::anchor();
+    let recorder = args.record_raw.as_deref();
+    let recorder = recorder
+        .map(|path| Recorder::create(path, &style.host, config.clone(), began))
+        .transpose()?;
     let mut watch = Watch {
-        engine: Engine::new(EngineConfig {
-            thresholds: Thresholds {
-                close_wait: args.close_wait,
-                fin_wait2: args.fin_wait_2,
-                // No other source shows them.
-                closed: holders.is_iterator().then_some(args.closed),
-            },
-            filter: filters::filter(&args.filter)?,
-            capacity: args.max_sockets,
-            boot_id: style.host.boot_id.clone(),
-            identity: probe.identity(),
-            eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
-        }),
+        engine: Engine::new(config),
         probe,
         deeds: Vec::new(),
-        worker: Worker::start(holders, stacks)?,
-        stdout: Stdout::start().context("cannot start the output thread")?,
-        style,
-        each: args.each,
+        worker,
+        recorder,
+        stdout,
+        teller: Teller { style, each: args.each },
     };
-    let began = clock::now();
     watch.look_around().await?;
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
-    watch.finish(began).await?;
+    watch.finish(began.monotonic).await?;
     stopped
 }
 
@@ -107,9 +111,9 @@ struct Watch<'a> {
     probe: Probe,
     deeds: Vec<Deed>,
     worker: Worker,
+    recorder: Option<Recorder>,
     stdout: Stdout,
-    style: &'a Style,
-    each: bool,
+    teller: Teller<'a>,
 }
 
 impl Watch<'_> {
@@ -190,15 +194,39 @@ impl Watch<'_> {
     fn account(&mut self) -> Result<()> {
         self.probe.log();
         let lost = self.probe.lost()?;
-        self.engine.handle(clock::now(), Input::Lost(lost));
+        self.tell_engine(Input::Lost(lost));
         Ok(())
     }
 
+    /// Whatever does not come from the kernel's rings. Returns both clocks at that moment.
+    fn tell_engine(&mut self, input: Input<'_>) -> Anchor {
+        let now = clock::anchor();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(now, &input, &self.engine);
+        }
+        self.engine.handle(now.monotonic, input);
+        now
+    }
+
     fn drain(&mut self) -> usize {
-        let Self { probe, engine, deeds, .. } = self;
+        let Self { probe, engine, deeds, recorder, .. } = self;
+        let now = clock::now();
         // What was done comes out first and goes in last: what made it possible is then in between.
-        probe.take_deeds(deeds);
-        let count = probe.drain(BATCH, |event| engine.handle(event.at, Input::Transition(event)));
+        probe.take_deeds(deeds, |record| {
+            if let Some(recorder) = recorder {
+                recorder.deed(now, record);
+            }
+        });
+        let raw = |record: &[u8]| {
+            if let Some(recorder) = recorder {
+                recorder.transition(now, record);
+            }
+        };
+        let count =
+            probe.drain(BATCH, raw, |event| engine.handle(event.at, Input::Transition(event)));
+        if let Some(recorder) = recorder {
+            recorder.place_deeds();
+        }
         for deed in deeds.drain(..) {
             engine.handle(deed.at, Input::Deed(&deed));
         }
@@ -214,51 +242,38 @@ impl Watch<'_> {
                 if let Err(error) = &evidence {
                     notice(&format!("cannot look at what is stuck, trying again: {error:#}"));
                 }
-                self.engine.handle(clock::now(), Input::Evidence(evidence.ok()));
+                self.tell_engine(Input::Evidence(evidence.ok()));
             }
             Reply::Snapshot(snapshot) => {
                 if let Err(error) = &snapshot {
                     notice(&format!("cannot look at all sockets, trying again: {error:#}"));
                 }
                 let snapshot = snapshot.ok();
-                self.engine.handle(clock::now(), Input::Snapshot(snapshot.as_ref()));
+                self.tell_engine(Input::Snapshot(snapshot.as_ref()));
             }
             Reply::Orphans(at, found, code) => {
-                self.engine.handle(clock::now(), Input::Orphans(at, &found, &code));
+                self.tell_engine(Input::Orphans(at, &found, &code));
             }
         }
     }
 
     fn tick(&mut self) {
-        self.engine.handle(clock::now(), Input::Tick);
-        let anchor = Style::anchor();
+        let now = self.tell_engine(Input::Tick);
         while let Some(output) = self.engine.poll() {
-            let Self { stdout, style, each, worker, .. } = self;
-            match (output, style.format) {
-                // If the thread has ended, the next answer that is waited for says so.
-                (Output::Examine(stays), _) => {
-                    let _ = worker.ask(Request::Examine(stays));
+            let request = match output {
+                Output::Examine(stays) => Request::Examine(stays),
+                Output::TakeSnapshot { others } => Request::Snapshot { others },
+                Output::FindOrphans { namespaces, closers } => {
+                    Request::Orphans { namespaces, closers }
                 }
-                (Output::TakeSnapshot { others }, _) => {
-                    let _ = worker.ask(Request::Snapshot { others });
+                Output::Alert(_) | Output::Group(_) => {
+                    let teller = &self.teller;
+                    self.stdout.line(|out| teller.tell(out, now, &output));
+                    continue;
                 }
-                (Output::FindOrphans { namespaces, closers }, _) => {
-                    let _ = worker.ask(Request::Orphans { namespaces, closers });
-                }
-                (Output::Alert(alert), OutputFormat::Json) => {
-                    stdout.line(|out| json::alert(out, style.context(anchor), &alert));
-                }
-                (Output::Group(group), OutputFormat::Json) => {
-                    stdout.line(|out| json::group(out, style.context(anchor), &group));
-                }
-                (Output::Alert(alert), OutputFormat::Text) if *each => {
-                    stdout.line(|out| text::alert(out, &style.look(anchor), &alert));
-                }
-                (Output::Group(group), OutputFormat::Text) if !*each => {
-                    stdout.line(|out| text::group(out, &style.look(anchor), &group));
-                }
-                (Output::Alert(_) | Output::Group(_), OutputFormat::Text) => {}
-            }
+            };
+            // If the thread has ended, the next answer that is waited for says so.
+            let _ = self.worker.ask(request);
         }
         self.stdout.flush();
     }
@@ -269,12 +284,16 @@ impl Watch<'_> {
         while self.drain() > 0 {}
         self.tick();
         self.probe.log();
-        let now = clock::now();
+        let now = clock::anchor();
+        let lost = self.probe.lost()?;
+        if let Some(recorder) = self.recorder.take() {
+            end_recording(recorder, now, lost);
+        }
         let (alerts, groups, groups_resolved) = self.engine.told();
         let summary = Summary {
-            elapsed: now.since(began),
+            elapsed: now.monotonic.since(began),
             counts: self.engine.counts(),
-            lost: self.probe.lost()?,
+            lost,
             undecodable: self.probe.undecodable(),
             unwritten: self.stdout.unwritten(),
             alerts,
@@ -282,6 +301,19 @@ impl Watch<'_> {
             groups_resolved,
             tracked: self.engine.tracked(),
         };
-        give_account(self.stdout, self.style, &summary, now).await
+        give_account(self.stdout, self.teller.style, &summary, now).await
     }
+}
+
+/// Says what is missing in the recording, if anything is.
+fn end_recording(recorder: Recorder, now: Anchor, lost: Lost) {
+    let missing = match recorder.finish(now, lost) {
+        None => "its end: the disk has not taken it in 10 s".to_owned(),
+        Some(Account { left_out: 0, .. }) => return,
+        Some(Account { left_out, error: None }) => {
+            format!("{left_out} frames: the disk was too slow")
+        }
+        Some(Account { left_out, error: Some(error) }) => format!("{left_out} frames: {error}"),
+    };
+    notice(&format!("the recording lacks {missing}"));
 }

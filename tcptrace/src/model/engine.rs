@@ -132,11 +132,13 @@ impl Repair {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    told_of: Filter,
     tracker: Tracker,
     firing: HashMap<StayId, Alert>,
     reads: Reads,
     /// Stays that were told of and have ended by a close or a shutdown: which, shows a moment later.
-    leaving: HashMap<SocketKey, Ended>,
+    /// Goes round in the same order in a replay, as a map with a random seed would not.
+    leaving: FxHashMap<SocketKey, Ended>,
     began: Option<Instant>,
     groups: Groups,
     orphans: Orphans,
@@ -151,11 +153,12 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         let tracker = Tracker::new(config.thresholds, config.capacity, config.identity);
         Self {
+            told_of: config.filter.clone(),
             config,
             tracker,
             firing: HashMap::new(),
             reads: Reads::default(),
-            leaving: HashMap::new(),
+            leaving: FxHashMap::default(),
             began: None,
             groups: Groups::default(),
             orphans: Orphans::default(),
@@ -164,6 +167,11 @@ impl Engine {
             outputs: VecDeque::new(),
             alerts: 0,
         }
+    }
+
+    /// Tells of what `filter` admits from now on. What is tracked stays as it was configured.
+    pub fn tell_of(&mut self, filter: Filter) {
+        self.told_of = filter;
     }
 
     /// Takes in one input; `now` is not before any moment it mentions.
@@ -371,7 +379,7 @@ impl Engine {
 
     /// Tells of a stay that is stuck, if anybody wants to hear of it.
     fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
-        if !self.config.filter.admits_finding(&stay, &evidence, &finding) {
+        if !self.told_of.admits_finding(&stay, &evidence, &finding) {
             return;
         }
         let told = self.firing.get(&stay.id);
@@ -415,6 +423,16 @@ impl Engine {
     /// The next thing to be done.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// The stay, if it still goes on.
+    pub fn stay(&self, id: StayId) -> Option<&Stay> {
+        self.tracker.get(id)
+    }
+
+    /// The stay that the socket with `key` is in.
+    pub fn stay_of(&self, key: SocketKey) -> Option<&Stay> {
+        self.tracker.stay_of(key)
     }
 
     /// When to [`Input::Tick`] next, if nothing else comes in before.

@@ -7,7 +7,7 @@
 //! is told of and followed to its end.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -37,7 +37,7 @@ pub struct Orphans {
     looks: BTreeMap<Option<NetNs>, Instant>,
     remembered: FxHashMap<Name, Stay>,
     closers: Closers,
-    followed: HashMap<Name, Followed>,
+    followed: FxHashMap<Name, Followed>,
     asked: Option<Namespaces>,
 }
 

@@ -412,6 +412,11 @@ impl Tracker {
         self.stays.get(id.slot as usize).filter(|stay| stay.id == id)
     }
 
+    /// The stay that the socket with `key` is in.
+    pub fn stay_of(&self, key: SocketKey) -> Option<&Stay> {
+        self.stays.get(self.live.get(&key)?.slot as usize)
+    }
+
     /// Says who the stay's socket is, which not every probe tells.
     pub fn locate(&mut self, id: StayId, cookie: u64, netns: NetNs) {
         if let Some(stay) = self.stays.get_mut(id.slot as usize).filter(|stay| stay.id == id) {

@@ -164,10 +164,11 @@ impl Probe {
         self.deeds.as_ref()
     }
 
-    /// Adds to `deeds` what has been done. Every transition that came before is in the ring by then.
-    pub fn take_deeds(&mut self, deeds: &mut Vec<Deed>) {
+    /// Adds to `deeds` what has been done; `raw` is shown each record as it came. Every transition
+    /// that came before is in the ring by then.
+    pub fn take_deeds(&mut self, deeds: &mut Vec<Deed>, raw: impl FnMut(&[u8])) {
         let Some(source) = &mut self.deeds else { return };
-        for deed in source.drain() {
+        for deed in source.drain(raw) {
             match deed {
                 Ok(deed) => deeds.push(deed),
                 Err(error) => {
@@ -192,7 +193,7 @@ impl Probe {
         let (local, remote) = (client.local_addr()?, client.peer_addr()?);
         let cookie = rustix::net::sockopt::socket_cookie(&client)?;
         let mut seen = Vec::new();
-        while self.drain(usize::MAX, |event| seen.push(*event)) > 0 {}
+        while self.drain(usize::MAX, |_| {}, |event| seen.push(*event)) > 0 {}
         self.fail_on_undecodable()?;
         let established = seen
             .iter()
@@ -231,14 +232,21 @@ impl Probe {
         Ok(())
     }
 
-    /// Hands up to `limit` records to `handle` and returns how many came.
-    pub fn drain(&mut self, limit: usize, mut handle: impl FnMut(&Transition)) -> usize {
+    /// Hands up to `limit` records to `handle` and returns how many came; `raw` is shown each of them
+    /// before, as it came.
+    pub fn drain(
+        &mut self,
+        limit: usize,
+        mut raw: impl FnMut(&[u8]),
+        mut handle: impl FnMut(&Transition),
+    ) -> usize {
         let ring = self.ring.get_mut();
         let mut count = 0;
         while count < limit
             && let Some(record) = ring.next()
         {
             count += 1;
+            raw(&record);
             match decode::transition(&record) {
                 Ok(event) => handle(&event),
                 Err(error) => {

@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod replay;
 mod usage;
 mod watch;
 mod watcher;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         events::trials(),
         ls::trials(),
         load::trials(),
+        replay::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

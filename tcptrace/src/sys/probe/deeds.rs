@@ -45,9 +45,16 @@ impl Deeds {
         Ok(Self { eof, released, accepted, ring, lost })
     }
 
-    /// Everything that waits in the ring.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Result<Deed, DecodeError>> {
-        core::iter::from_fn(|| self.ring.next().map(|record| decode::deed(&record)))
+    /// Everything that waits in the ring; `raw` is shown each record as it came.
+    pub(super) fn drain(
+        &mut self,
+        mut raw: impl FnMut(&[u8]),
+    ) -> impl Iterator<Item = Result<Deed, DecodeError>> {
+        core::iter::from_fn(move || {
+            let record = self.ring.next()?;
+            raw(&record);
+            Some(decode::deed(&record))
+        })
     }
 
     pub(super) fn lost(&self) -> Result<u64> {
