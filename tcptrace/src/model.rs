@@ -16,6 +16,7 @@ pub mod filter;
 pub mod forecast;
 pub mod group;
 pub mod history;
+pub mod ledger;
 pub mod orphans;
 pub mod process;
 pub mod proof;

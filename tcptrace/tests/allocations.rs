@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tcptrace::model::decode;
+use tcptrace::model::engine::{Engine, EngineConfig, Input};
+use tcptrace::model::filter::Filter;
 use tcptrace::model::recording::tape::Tape;
 use tcptrace::model::socket::Identity;
 use tcptrace::model::time::Instant;
-use tcptrace::model::tracker::{Thresholds, Tracker};
+use tcptrace::model::tracker::Thresholds;
 
 struct Counting;
 
@@ -64,22 +66,31 @@ fn a_transition_allocates_nothing() {
             .collect()
     };
     let minute = Duration::from_secs(60);
-    let mut tracker = Tracker::new(
-        Thresholds { close_wait: minute, fin_wait2: minute, closed: Some(minute) },
-        usize::MAX,
-        Identity::Cookie,
-    );
+    let mut engine = Engine::new(EngineConfig {
+        thresholds: Thresholds {
+            close_wait: minute,
+            fin_wait2: minute,
+            closed: Some(minute),
+            record: Some(Duration::from_secs(1)),
+        },
+        filter: Filter::default(),
+        capacity: usize::MAX,
+        boot_id: String::new(),
+        identity: Identity::Cookie,
+        eof: true,
+    });
+    engine.handle(Instant::default(), Input::Tick);
+    let mut take = |record: &[u8]| {
+        let event = decode::transition(record).unwrap();
+        engine.handle(event.at, Input::Transition(&event));
+    };
     let (warm, measured) = (records(0, 20_000), records(20_000, 50_000));
-    for record in &warm {
-        tracker.apply(&decode::transition(record).unwrap());
-    }
+    warm.iter().for_each(|record| take(record));
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    for record in &measured {
-        tracker.apply(&decode::transition(record).unwrap());
-    }
+    measured.iter().for_each(|record| take(record));
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
-    assert_eq!(tracker.counts().gaps, 0);
-    assert!(tracker.tracked() >= 700);
+    assert_eq!(engine.counts().gaps, 0);
+    assert!(engine.tracked() >= 700);
     // Nor does recording it, once its buffer has grown.
     let mut tape = Tape::default();
     warm.iter().for_each(|record| tape.transition(Instant::default(), record));

@@ -60,6 +60,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
             fin_wait2: args.fin_wait_2,
             // No other source shows them.
             closed: holders.is_iterator().then_some(args.closed),
+            record: None,
         },
         filter: filters::filter(&args.filter)?,
         capacity: args.max_sockets,
@@ -271,6 +272,7 @@ impl Watch<'_> {
                     self.stdout.line(|out| teller.tell(out, now, &output));
                     continue;
                 }
+                Output::Keep(_) => continue,
             };
             // If the thread has ended, the next answer that is waited for says so.
             let _ = self.worker.ask(request);

@@ -15,8 +15,10 @@ use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups, group_id};
+use super::history::Entry;
+use super::ledger::Ledger;
 use super::orphans::{Namespaces, Orphans};
-use super::reads::{Reads, first_read};
+use super::reads::{EofRead, Reads, first_read};
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
@@ -82,6 +84,8 @@ pub enum Output {
     Alert(Box<Alert>),
     /// Tell of a group.
     Group(Box<GroupNotice>),
+    /// Keep this, if [`Thresholds::record`] asks for a record.
+    Keep(Entry),
 }
 
 /// What the core is given at its start.
@@ -144,6 +148,9 @@ pub struct Engine {
     orphans: Orphans,
     examining: Option<Vec<StayId>>,
     repair: Repair,
+    lost: Lost,
+    /// `None`: nothing is kept.
+    ledger: Option<Ledger>,
     outputs: VecDeque<Output>,
     alerts: u64,
 }
@@ -164,6 +171,8 @@ impl Engine {
             orphans: Orphans::default(),
             examining: None,
             repair: Repair::default(),
+            lost: Lost::default(),
+            ledger: None,
             outputs: VecDeque::new(),
             alerts: 0,
         }
@@ -183,6 +192,9 @@ impl Engine {
                 if event.new == TcpState::Close && !self.leaving.is_empty() {
                     self.has_left(event);
                 }
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.transition(event);
+                }
                 if let Some(ended) = self.tracker.apply(event).ended {
                     self.stay_ended(&ended, event);
                 }
@@ -190,7 +202,10 @@ impl Engine {
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
             Input::Orphans(at, found, code) => self.orphans_shown(now, at, found, code),
             Input::Deed(deed) => self.take_deed(deed),
-            Input::Lost(lost) => self.repair.lost = lost.known(),
+            Input::Lost(lost) => {
+                self.repair.lost = lost.known();
+                self.lost = lost;
+            }
             Input::Evidence(evidence) => self.judge_all(now, evidence),
             Input::Tick => self.tick(now),
         }
@@ -203,10 +218,10 @@ impl Engine {
                 // Shut down first and closed then, as Java does.
                 if let Some(mut ended) = self.leaving.remove(&key) {
                     ended.by = EndedBy::of_task(deed.exiting, EndedBy::Closed);
-                    self.resolve(&ended);
+                    self.over(&ended, None);
                 }
                 if let Some(ended) = self.tracker.released(key, deed.at, deed.exiting) {
-                    self.resolve(&ended);
+                    self.over(&ended, None);
                 }
             }
             DeedKind::Accepted => {
@@ -227,19 +242,23 @@ impl Engine {
             // Unless it is closed within a moment.
             ended.by = EndedBy::Shutdown;
         } else if let Some(ended) = self.leaving.remove(&event.key) {
-            self.resolve(&ended);
+            self.over(&ended, None);
         }
     }
 
     fn tick(&mut self, now: Instant) {
-        self.began.get_or_insert(now);
+        if self.began.is_none() {
+            self.began = Some(now);
+            self.ledger = self.config.thresholds.record.map(|_| Ledger::new(now));
+        }
+        self.sum_up(now, false);
         let Self { reads, tracker, .. } = self;
         reads.settle(now, |key| tracker.phase(key));
         if !self.leaving.is_empty() {
             let late: Vec<_> =
                 self.leaving.extract_if(|_, ended| now.since(ended.at) >= LEAVING).collect();
             for (_, ended) in late {
-                self.resolve(&ended);
+                self.over(&ended, None);
             }
         }
         if self.examining.is_none() {
@@ -266,6 +285,13 @@ impl Engine {
         }
     }
 
+    /// Keeps the numbers of what has happened since the last time; `at_last`, however little that is.
+    pub fn sum_up(&mut self, now: Instant, at_last: bool) {
+        let Self { ledger: Some(ledger), tracker, lost, .. } = self else { return };
+        let interval = ledger.interval(now, at_last, *lost, tracker.counts(), tracker.stays());
+        self.outputs.extend(interval.map(Output::Keep));
+    }
+
     fn take_in(&mut self, now: Instant, snapshot: Option<&Snapshot>) {
         let began = self.repair.under_way.take().unwrap_or(now);
         self.repair.not_before =
@@ -284,8 +310,8 @@ impl Engine {
             self.orphans.seen_first(now, orphan, self.config.thresholds.fin_wait2);
         }
         for ended in ended {
-            self.reads.forget(ended.stay.key);
-            self.resolve(&ended);
+            let read = self.reads.forget(ended.stay.key);
+            self.over(&ended, read);
         }
         self.tick(now);
     }
@@ -299,14 +325,17 @@ impl Engine {
                 // Perhaps: a look in vain costs nothing, a second alert would be wrong.
                 None => ended.stay.orphan || !told,
             };
-        self.reads.forget(ended.stay.key);
+        let read = self.reads.forget(ended.stay.key);
         let leaves = told && ended.by == EndedBy::Closed && event.new == TcpState::LastAck;
         if leaves {
             self.leaving.insert(ended.stay.key, *ended);
         } else if given_up {
             self.orphans.given_up(ended, self.config.thresholds.fin_wait2, told);
+            if !told {
+                self.record_end(ended, read);
+            }
         } else {
-            self.resolve(ended);
+            self.over(ended, read);
         }
     }
 
@@ -327,7 +356,7 @@ impl Engine {
             self.accuse(now, stay, evidence, finding);
         }
         for ended in ended {
-            self.resolve(&ended);
+            self.over(&ended, None);
         }
         self.tick(now);
     }
@@ -357,28 +386,51 @@ impl Engine {
         evidence.proof = path.and_then(|path| self.reads.proof(path));
         evidence.opened_proof = stay.opened.and_then(|path| self.tracker.proof(path));
         evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
-        match judge(&stay, &evidence, threshold) {
+        let due = stay.since.after(threshold);
+        // Looked at for the record: whether bytes still move shows in that time.
+        let early = self.config.thresholds.record.filter(|_| evidence.looked_at < due);
+        let in_use = early.unwrap_or(threshold);
+        match judge(&stay, &evidence, in_use) {
+            Judgement::Stuck(finding) if early.is_some() => {
+                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
+                self.tracker.postpone(id, due, None, now);
+            }
             Judgement::Stuck(finding) => {
                 self.accuse(now, stay, evidence, finding);
                 self.tracker.postpone(id, now.after(AGAIN), None, now);
             }
             Judgement::InUse(_, again) => {
-                self.tracker.postpone(id, again, evidence.progress, evidence.looked_at);
+                let (progress, at) = (evidence.progress, evidence.looked_at);
+                let finding = find(&stay, &evidence, in_use);
+                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
+                let again = if early.is_some() { due } else { again };
+                self.tracker.postpone(id, again, progress, at);
             }
             Judgement::Exempt(_) => {}
             // Its transition is on its way; if that was lost, the next look finds it vanished.
             Judgement::Gone => self.tracker.postpone(id, now.after(RETRY), None, now),
             Judgement::Vanished => {
                 if let Some(ended) = self.tracker.forget(id, now) {
-                    self.reads.forget(ended.stay.key);
-                    self.resolve(&ended);
+                    let read = self.reads.forget(ended.stay.key);
+                    self.over(&ended, read);
                 }
             }
         }
     }
 
+    /// Keeps what is known of a stay, whoever wants to hear of it.
+    fn record(&mut self, stay: &Stay, evidence: &Arc<Evidence>, finding: &Arc<Finding>) {
+        let Some(ledger) = &mut self.ledger else { return };
+        let id = alert_id(&self.config.boot_id, stay);
+        if let Some(entry) = ledger.known(id, *stay, evidence, finding) {
+            self.outputs.push_back(Output::Keep(entry));
+        }
+    }
+
     /// Tells of a stay that is stuck, if anybody wants to hear of it.
     fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
+        let (evidence, finding) = (Arc::new(evidence), Arc::new(finding));
+        self.record(&stay, &evidence, &finding);
         if !self.told_of.admits_finding(&stay, &evidence, &finding) {
             return;
         }
@@ -392,8 +444,8 @@ impl Engine {
             stay,
             at: now,
             threshold: self.config.thresholds.of(stay.state),
-            finding: Arc::new(finding),
-            evidence: Arc::new(evidence),
+            finding,
+            evidence,
             ended_by: None,
             reset_sent: None,
         });
@@ -406,6 +458,18 @@ impl Engine {
             None => self.alerts += 1,
         }
         self.outputs.push_back(Output::Alert(Box::new(alert)));
+    }
+
+    /// A stay is over for good; `read` is who read its end of file first.
+    fn over(&mut self, ended: &Ended, read: Option<EofRead>) {
+        self.record_end(ended, read);
+        self.resolve(ended);
+    }
+
+    fn record_end(&mut self, ended: &Ended, read: Option<EofRead>) {
+        if let Some(entry) = self.ledger.as_mut().and_then(|ledger| ledger.ended(ended, read)) {
+            self.outputs.push_back(Output::Keep(entry));
+        }
     }
 
     fn resolve(&mut self, ended: &Ended) {

@@ -102,6 +102,14 @@ impl Histogram {
         self.sum = self.sum.saturating_add(lasted);
     }
 
+    /// Counts what `other` has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (bucket, more) in self.buckets.iter_mut().zip(other.buckets) {
+            *bucket += more;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -139,11 +139,11 @@ impl Reads {
         }
     }
 
-    /// The socket has left CLOSE_WAIT.
-    pub fn forget(&mut self, key: SocketKey) {
-        if let Some(readers) = self.of.remove(&key) {
-            self.count_closed(&readers.first);
-        }
+    /// The socket has left CLOSE_WAIT. Returns its first read.
+    pub fn forget(&mut self, key: SocketKey) -> Option<EofRead> {
+        let first = self.of.remove(&key)?.first;
+        self.count_closed(&first);
+        Some(first)
     }
 
     fn count_closed(&mut self, read: &EofRead) {

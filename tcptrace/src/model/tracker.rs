@@ -28,12 +28,17 @@ pub struct Thresholds {
     pub fin_wait2: Duration,
     /// For a descriptor whose TCP is over. `None`: those are not followed.
     pub closed: Option<Duration>,
+    /// Until it is looked at for the record. `None`: there is none.
+    pub record: Option<Duration>,
 }
+
+/// Looks for the record are gathered: one of them answers for all stays that are due.
+const RECORD_STEP: Duration = Duration::from_secs(1);
 
 impl Thresholds {
     /// With these nothing falls due.
     pub const NEVER: Self =
-        Self { close_wait: Duration::MAX, fin_wait2: Duration::MAX, closed: None };
+        Self { close_wait: Duration::MAX, fin_wait2: Duration::MAX, closed: None, record: None };
 
     /// The one of `state`.
     pub fn of(&self, state: StayState) -> Duration {
@@ -41,6 +46,17 @@ impl Thresholds {
             StayState::CloseWait => self.close_wait,
             StayState::FinWait2 => self.fin_wait2,
             StayState::Closed => self.closed.unwrap_or(Duration::MAX),
+        }
+    }
+
+    /// When a stay that began at `since` is first looked at: for the record, where that is sooner.
+    pub fn first_look(&self, state: StayState, since: Instant) -> Instant {
+        let threshold = self.of(state);
+        match self.record {
+            Some(record) if record.saturating_add(RECORD_STEP) < threshold => {
+                since.after(record).rounded_up(RECORD_STEP)
+            }
+            _ => since.after(threshold),
         }
     }
 }
@@ -291,7 +307,7 @@ impl Tracker {
         let slot = u32::try_from(entry.key()).unwrap_or(NO_STAY);
         stay.id = StayId { slot, serial: self.next_serial };
         self.next_serial += 1;
-        let due = stay.since.after(self.thresholds.of(stay.state));
+        let due = self.thresholds.first_look(stay.state, stay.since);
         self.deadlines.set(slot, stay.state.index(), due);
         entry.insert(stay);
         slot

@@ -15,11 +15,16 @@ fn at(seconds: u64) -> Instant {
 
 /// An engine that has taken its first snapshot, of a host without sockets.
 fn engine() -> Engine {
+    engine_with(None)
+}
+
+fn engine_with(record: Option<Duration>) -> Engine {
     let mut engine = Engine::new(EngineConfig {
         thresholds: Thresholds {
             close_wait: Duration::from_secs(60),
             fin_wait2: Duration::from_secs(120),
             closed: Some(Duration::from_secs(60)),
+            record,
         },
         filter: Filter::default(),
         capacity: 10_000,
@@ -84,6 +89,7 @@ struct Outputs {
     groups: Vec<GroupNotice>,
     snapshots: Vec<bool>,
     orphans: Option<Namespaces>,
+    kept: Vec<Entry>,
 }
 
 fn outputs(engine: &mut Engine) -> Outputs {
@@ -97,6 +103,7 @@ fn outputs(engine: &mut Engine) -> Outputs {
             Output::Group(group) => outputs.groups.push(*group),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),
             Output::FindOrphans { namespaces, .. } => outputs.orphans = Some(namespaces),
+            Output::Keep(entry) => outputs.kept.push(entry),
         }
     }
     outputs
@@ -396,4 +403,56 @@ fn a_descriptor_that_outlives_its_connection_is_told_of_until_it_is_released() {
     let released = Deed { kind: DeedKind::Released, exiting: Some(true), ..read_eof(80, 1, 50) };
     engine.handle(at(80), Input::Deed(&released));
     assert_eq!(outputs(&mut engine).alerts[0].ended_by, Some(EndedBy::ProcessExit));
+}
+
+/// At 1.5 s of its life a stay is due for the record: at the next full second.
+#[test]
+fn what_lasts_for_a_second_is_kept_long_before_anybody_is_told() {
+    let mut engine = engine_with(Some(Duration::from_millis(1500)));
+    for (cookie, old, new) in [
+        (1, TcpState::Established, TcpState::CloseWait),
+        (2, TcpState::Established, TcpState::CloseWait),
+        (2, TcpState::CloseWait, TcpState::LastAck),
+    ] {
+        let event = event(10, cookie, old, new);
+        engine.handle(event.at, Input::Transition(&event));
+    }
+    engine.handle(at(11), Input::Tick);
+    assert!(outputs(&mut engine).examine.is_empty());
+    engine.handle(at(12), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    assert_eq!(asked.len(), 1);
+    let stay = asked[0];
+    engine.handle(at(12), Input::Evidence(Some(vec![(stay.id, evidence(12, &stay))])));
+    let out = outputs(&mut engine);
+    assert!(out.alerts.is_empty());
+    let [Entry::Stay(known)] = &out.kept[..] else { panic!("{:?}", out.kept) };
+    assert_eq!((known.stay.id, known.finding.verdict), (stay.id, Verdict::EofUnread));
+    assert_eq!(engine.next_deadline(), Some(at(70)), "it is told of at its threshold");
+    engine.handle(at(70), Input::Tick);
+    let asked = outputs(&mut engine).examine;
+    engine.handle(at(70), Input::Evidence(Some(vec![(stay.id, evidence(70, &asked[0]))])));
+    let out = outputs(&mut engine);
+    assert_eq!(out.alerts.len(), 1);
+    let said = out.kept.iter().filter(|entry| matches!(entry, Entry::Stay(_))).count();
+    assert_eq!(said, 0, "it was said before");
+    let close = event(80, 1, TcpState::CloseWait, TcpState::LastAck);
+    engine.handle(close.at, Input::Transition(&close));
+    engine.handle(at(82), Input::Tick);
+    let kept = outputs(&mut engine).kept;
+    let ended = kept.iter().find_map(|entry| match entry {
+        Entry::Ended(ended) => Some((ended.stay.id, ended.at, ended.by)),
+        _ => None,
+    });
+    assert_eq!(ended, Some((stay.id, at(80), EndedBy::Closed)));
+    engine.sum_up(at(82), true);
+    let kept = outputs(&mut engine).kept;
+    assert!(matches!(&kept[..], [Entry::Interval(last)] if last.to == at(82)), "{kept:?}");
+}
+
+#[test]
+fn without_a_record_nothing_is_kept() {
+    let (mut engine, told) = stuck();
+    engine.sum_up(at(100), true);
+    assert!(told.kept.is_empty() && outputs(&mut engine).kept.is_empty());
 }

@@ -12,6 +12,7 @@ const THRESHOLDS: Thresholds = Thresholds {
     close_wait: Duration::from_secs(60),
     fin_wait2: Duration::from_secs(120),
     closed: Some(Duration::from_secs(60)),
+    record: None,
 };
 
 fn tracker() -> Tracker {

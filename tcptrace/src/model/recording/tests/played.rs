@@ -39,6 +39,7 @@ fn header() -> Header {
                 close_wait: Duration::from_secs(60),
                 fin_wait2: Duration::from_secs(20),
                 closed: Some(Duration::from_secs(60)),
+                record: None,
             },
             filter: Filter::default(),
             capacity: 1000,
