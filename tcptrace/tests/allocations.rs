@@ -8,6 +8,7 @@ use tcptrace::model::decode;
 use tcptrace::model::engine::{Engine, EngineConfig, Input};
 use tcptrace::model::filter::Filter;
 use tcptrace::model::recording::tape::Tape;
+use tcptrace::model::snapshot::Snapshot;
 use tcptrace::model::socket::Identity;
 use tcptrace::model::time::Instant;
 use tcptrace::model::tracker::Thresholds;
@@ -80,6 +81,7 @@ fn a_transition_allocates_nothing() {
         eof: true,
     });
     engine.handle(Instant::default(), Input::Tick);
+    engine.handle(Instant::default(), Input::Snapshot(Some(&Snapshot::default())));
     let mut take = |record: &[u8]| {
         let event = decode::transition(record).unwrap();
         engine.handle(event.at, Input::Transition(&event));
