@@ -127,7 +127,7 @@ impl Repair {
             return None;
         }
         let anyway = self.taken.map(|taken| taken.after(REPAIR_ANYWAY));
-        let needed = self.lost + gaps > self.lost_before;
+        let needed = self.lost.saturating_add(gaps) > self.lost_before;
         Some(anyway.filter(|_| !needed).unwrap_or(self.not_before).max(self.not_before))
     }
 }
@@ -272,7 +272,7 @@ impl Engine {
         }
         if self.repair.due(self.tracker.counts().gaps).is_some_and(|due| now >= due) {
             self.tracker.snapshot_begins(now);
-            self.repair.lost_before = self.repair.lost + self.tracker.counts().gaps;
+            self.repair.lost_before = self.repair.lost.saturating_add(self.tracker.counts().gaps);
             self.repair.under_way = Some(now);
             self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken.is_some() });
         }

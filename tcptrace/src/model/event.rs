@@ -143,6 +143,6 @@ pub struct Lost {
 impl Lost {
     /// All transitions that are known to be lost.
     pub fn known(self) -> u64 {
-        self.ring + self.recursion.unwrap_or(0)
+        self.ring.saturating_add(self.recursion.unwrap_or(0))
     }
 }

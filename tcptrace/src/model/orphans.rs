@@ -172,7 +172,7 @@ impl Orphans {
             let followed = names.iter().find(|name| self.followed.contains_key(name));
             if let Some(followed) = followed.and_then(|name| self.followed.get_mut(name)) {
                 followed.expires = Some(expires);
-                self.look(netns, looked_at.after(FOLLOW.min(left + TICK)));
+                self.look(netns, looked_at.after(FOLLOW.min(left.saturating_add(TICK))));
                 continue;
             }
             let remembered = names.iter().find_map(|name| self.remembered.get(name));
@@ -196,7 +196,7 @@ impl Orphans {
             };
             stuck.push(stay);
             self.followed.insert(Name::of(&stay), Followed { stay, expires: Some(expires) });
-            self.look(netns, looked_at.after(FOLLOW.min(left + TICK)));
+            self.look(netns, looked_at.after(FOLLOW.min(left.saturating_add(TICK))));
         }
         let gone = |name: &Name, stay: &Stay| {
             let looked = match stay.netns {

@@ -146,7 +146,8 @@ impl Player {
             }
             Kind::LeftOut => {
                 let frames = frame.payload.try_into().map_err(|_| Unplayable::Length(kind))?;
-                self.missing.left_out += u64::from_le_bytes(frames);
+                let frames = u64::from_le_bytes(frames);
+                self.missing.left_out = self.missing.left_out.saturating_add(frames);
             }
             Kind::End => {
                 let End { wall, lost } = json(kind, frame)?;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod played;
+mod scripted;
 
 /// A frame that was read: its kind's number, its time and its payload.
 type Whole = (u8, Instant, Vec<u8>);

@@ -1,223 +1,23 @@
-//! A core that is recorded as it runs, against the same one played back.
+//! A core that was recorded as it ran, against the same one played back.
 
-use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tcptrace_common::{DeedRecord, TransitionRecord, deed, flag};
 
 use super::super::player::{Missing, Player, Unplayable};
-use super::super::tape::{ByteOrder, Header, Tape, left_out};
+use super::super::tape::{ByteOrder, Header, left_out};
 use super::super::{Flaw, Frame, Frames, Kind};
-use crate::model::decode;
-use crate::model::engine::{Engine, EngineConfig, Input, Output};
+use super::scripted::{Live, Told, header, minisocket, run};
+use crate::model::alert::Alert;
+use crate::model::engine::{Input, Output};
 use crate::model::event::Lost;
-use crate::model::evidence::{Evidence, Sources, Suspect, Timer};
-use crate::model::filter::Filter;
-use crate::model::process::tests::holder;
-use crate::model::snapshot::{Observed, Snapshot};
-use crate::model::socket::{Endpoints, Identity, NetNs, SocketKey, StayState, TcpState};
-use crate::model::summary::Summary;
-use crate::model::time::{Anchor, Instant};
-use crate::model::tracker::Thresholds;
+use crate::model::filter::{Filter, SocketFilter};
+use crate::model::snapshot::Snapshot;
+use crate::model::socket::{NetNs, SocketKey, TcpState};
+use crate::model::time::Instant;
 use crate::model::verdict::Verdict;
-
-/// An output with both clocks at its time.
-type Told = (Anchor, Output);
-
-fn header() -> Header {
-    Header {
-        host: "there".into(),
-        tcptrace: "0.1.0".into(),
-        kernel: "6.12.0".into(),
-        byte_order: ByteOrder::OWN,
-        wall: "2026-01-01T00:00:00Z".parse().unwrap(),
-        engine: EngineConfig {
-            thresholds: Thresholds {
-                close_wait: Duration::from_secs(60),
-                fin_wait2: Duration::from_secs(20),
-                closed: Some(Duration::from_secs(60)),
-                record: None,
-            },
-            filter: Filter::default(),
-            capacity: 1000,
-            boot_id: "0123456789".into(),
-            identity: Identity::Cookie,
-            eof: true,
-        },
-    }
-}
-
-/// A core that runs and is recorded. The wall clock jumps with every hundredth second.
-struct Live {
-    now: Instant,
-    engine: Engine,
-    tape: Tape,
-    states: BTreeMap<u64, TcpState>,
-    undecodable: u64,
-    suspects: Vec<Suspect>,
-    told: Vec<Told>,
-}
-
-impl Live {
-    fn start() -> Self {
-        let header = header();
-        let mut live = Self {
-            now: Instant::default(),
-            engine: Engine::new(header.engine.clone()),
-            tape: Tape::new(Instant::default(), &header),
-            states: BTreeMap::new(),
-            undecodable: 0,
-            suspects: Vec::new(),
-            told: Vec::new(),
-        };
-        live.tick(0);
-        live.input(Input::Snapshot(Some(&Snapshot::default())));
-        live
-    }
-
-    fn anchor(&self) -> Anchor {
-        let seconds = self.now.as_nanos() / 1_000_000_000;
-        let wall = Timestamp::from_second((seconds + seconds / 100 * 3600) as i64).unwrap();
-        Anchor { monotonic: self.now, wall }
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.tape.input(self.anchor(), &input, &self.engine);
-        self.engine.handle(self.now, input);
-    }
-
-    /// Time passes, and what there is to tell is told.
-    fn tick(&mut self, seconds: u64) {
-        self.now = self.now.after(Duration::from_secs(seconds));
-        self.input(Input::Tick);
-        while let Some(output) = self.engine.poll() {
-            if let Output::Examine(suspects) = &output {
-                self.suspects.clone_from(suspects);
-            }
-            self.told.push((self.anchor(), output));
-        }
-    }
-
-    fn record(&mut self, record: &[u8]) {
-        self.tape.transition(self.now, record);
-        match decode::transition(record) {
-            Ok(event) => self.engine.handle(event.at, Input::Transition(&event)),
-            Err(_) => self.undecodable += 1,
-        }
-    }
-
-    fn go(&mut self, cookie: u64, new: TcpState) {
-        let old = self.states.insert(cookie, new).unwrap_or(TcpState::Established);
-        self.record(&transition(self.now, cookie, old as u8, new as u8));
-    }
-
-    fn read_eof(&mut self, cookie: u64) {
-        let record = eof_read(self.now, cookie);
-        self.tape.deed(self.now, &record);
-        self.tape.place_deeds();
-        let deed = decode::deed(&record).unwrap();
-        self.engine.handle(deed.at, Input::Deed(&deed));
-    }
-
-    /// Answers on all suspects.
-    fn examine(&mut self) {
-        let now = self.now;
-        let found = |suspect: Suspect| (suspect.stay.id, evidence(now, &suspect));
-        let found = core::mem::take(&mut self.suspects).into_iter().map(found).collect();
-        self.input(Input::Evidence(Some(found)));
-    }
-
-    fn end(&mut self) -> (Vec<u8>, String) {
-        self.tick(1);
-        let lost = Lost { ring: 3, ..Lost::default() };
-        self.tape.end(self.anchor(), lost);
-        let (alerts, groups, groups_resolved) = self.engine.told();
-        let summary = Summary {
-            elapsed: self.now.since(Instant::default()),
-            counts: self.engine.counts(),
-            lost,
-            undecodable: self.undecodable,
-            unwritten: 0,
-            alerts,
-            groups,
-            groups_resolved,
-            tracked: self.engine.tracked(),
-        };
-        (core::mem::take(&mut self.tape.bytes), format!("{summary:?}"))
-    }
-}
-
-fn transition(at: Instant, cookie: u64, old: u8, new: u8) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for long in [at.as_nanos(), cookie, 1 << 63 | cookie] {
-        bytes.extend(long.to_ne_bytes());
-    }
-    for word in [7u32, 0, 0, 0, 0, 0] {
-        bytes.extend(word.to_ne_bytes());
-    }
-    let mut address = [0; 16];
-    address[..4].copy_from_slice(&[127, 0, 0, 1]);
-    bytes.extend([address, address].concat());
-    for half in [80, 4000 + cookie as u16, 0] {
-        bytes.extend(half.to_ne_bytes());
-    }
-    let flags = flag::DETAILS | flag::TASK | flag::HAS_SOCKET | flag::HAS_FILE;
-    bytes.extend([decode::AF_INET, old, new, 0, flags, 0]);
-    bytes.extend([0; 20]);
-    assert_eq!(bytes.len(), size_of::<TransitionRecord>());
-    bytes
-}
-
-fn eof_read(at: Instant, cookie: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for long in [at.as_nanos(), cookie, 1 << 63 | cookie, 0] {
-        bytes.extend(long.to_ne_bytes());
-    }
-    bytes.extend([50u32.to_ne_bytes(), 50u32.to_ne_bytes()].concat());
-    bytes.extend([deed::EOF_READ, flag::TASK, 0, 0, 0, 0, 0, 0]);
-    bytes.extend([0; 16]);
-    bytes.extend(99u64.to_ne_bytes());
-    assert_eq!(bytes.len(), size_of::<DeedRecord>());
-    bytes
-}
-
-/// Evidence that shows by its inode which socket it is on.
-fn evidence(now: Instant, suspect: &Suspect) -> Evidence {
-    Evidence {
-        looked_at: now,
-        state: Some(suspect.stay.state.state()),
-        holders: Some(vec![holder(50, 1, 10)]),
-        inode: suspect.stay.cookie,
-        recv_queue: Some((suspect.stay.key.get() % 2) as u32),
-        send_queue: Some(0),
-        progress: suspect.stay.progress,
-        last_send: Some(Duration::from_nanos(now.as_nanos() + 1)),
-        timer: Timer::None,
-        sources: Sources { iterator: true, sock_diag: true, ..Sources::default() },
-        ..Evidence::default()
-    }
-}
-
-fn minisocket(cookie: u64) -> Observed {
-    Observed {
-        key: SocketKey::new(cookie, 0),
-        skaddr: None,
-        netns: NetNs(7),
-        endpoints: Endpoints {
-            local: "127.0.0.1:80".parse().unwrap(),
-            remote: format!("127.0.0.1:{}", 4000 + cookie).parse().unwrap(),
-        },
-        state: StayState::FinWait2,
-        orphan: true,
-        minisocket: Some(Duration::from_secs(30)),
-        age_min: Duration::from_secs(30),
-        age_max: None,
-        progress: None,
-    }
-}
+use crate::report::{json, text};
 
 struct Played {
     told: Vec<Told>,
@@ -248,45 +48,11 @@ fn play(bytes: &[u8], filter: Option<Filter>) -> Played {
     Played { told, flaws, missing: player.missing(), summary }
 }
 
-fn alerts(told: &[Told]) -> impl Iterator<Item = &crate::model::alert::Alert> {
+fn alerts(told: &[Told]) -> impl Iterator<Item = &Alert> {
     told.iter().filter_map(|(_, output)| match output {
         Output::Alert(alert) => Some(&**alert),
         _ => None,
     })
-}
-
-/// A run with something of everything.
-fn run() -> Live {
-    let mut live = Live::start();
-    live.record(b"not a record");
-    live.tick(1);
-    for cookie in 1..=40 {
-        live.go(cookie, TcpState::CloseWait);
-        if cookie % 2 == 0 {
-            live.read_eof(cookie);
-        }
-    }
-    live.tick(60);
-    live.input(Input::Evidence(None));
-    live.tick(2);
-    live.examine();
-    live.tick(1);
-    live.input(Input::Lost(Lost { ring: 2, deeds: 1, recursion: None }));
-    live.tick(1);
-    live.input(Input::Snapshot(None));
-    // All in one moment: which it was is known a second later, of all at once.
-    for cookie in 1..=30 {
-        live.go(cookie, TcpState::LastAck);
-    }
-    live.tick(2);
-    live.go(31, TcpState::FinWait2);
-    live.go(31, TcpState::Close);
-    live.tick(20);
-    let left: Vec<_> = (50..70).map(minisocket).collect();
-    live.input(Input::Orphans(live.now, &left, &HashMap::new()));
-    live.tick(1);
-    live.input(Input::Orphans(live.now, &[], &HashMap::new()));
-    live
 }
 
 #[test]
@@ -295,6 +61,7 @@ fn what_is_told_is_told_again_line_for_line() {
     let (bytes, summary) = live.end();
     assert_eq!(alerts(&live.told).filter(|alert| alert.ended_by.is_none()).count(), 60);
     assert_eq!(alerts(&live.told).filter(|alert| alert.ended_by.is_some()).count(), 51);
+    assert_eq!(live.engine.counts().gaps, 1);
     let played = play(&bytes, None);
     assert_eq!(format!("{:#?}", played.told), format!("{:#?}", live.told));
     assert_eq!((played.summary, played.flaws), (summary, vec![]));
@@ -315,10 +82,7 @@ fn another_filter_tells_of_others() {
     assert_eq!(count(only(Verdict::EofUnread)), 20);
     // What lay elsewhere is tracked all the same, and not told of.
     let elsewhere = Filter {
-        sockets: crate::model::filter::SocketFilter {
-            namespaces: vec![NetNs(8)],
-            ..Default::default()
-        },
+        sockets: SocketFilter { namespaces: vec![NetNs(8)], ..Default::default() },
         ..Filter::default()
     };
     assert_eq!(count(elsewhere), 0);
@@ -387,6 +151,89 @@ fn frames_that_say_nothing_are_errors() {
     assert!(player.play(&tick).is_ok(), "a nanosecond before 1970");
     let tick = Frame { payload: &[0x7f; 16], ..tick };
     assert!(matches!(player.play(&tick), Err(Unplayable::Length(Kind::Tick))));
+}
+
+/// `bytes` with the payload of one frame replaced, and a checksum that fits.
+fn with_payload(bytes: &[u8], chosen: usize, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    super::super::open(&mut out);
+    let mut frames = Frames::open(bytes).unwrap();
+    let (mut i, mut change) = (0, Some(change));
+    while let Some(frame) = frames.next_frame().unwrap() {
+        let Frame { kind, at, payload } = frame.unwrap();
+        let mut payload = payload.to_vec();
+        if i == chosen
+            && let Some(change) = change.take()
+        {
+            change(&mut payload);
+        }
+        super::super::frame(&mut out, Kind::of(kind).unwrap(), at, &payload).unwrap();
+        i += 1;
+    }
+    out
+}
+
+/// Plays all that can be played of a recording that nobody has made.
+fn play_anything(bytes: &[u8]) {
+    let mut frames = Frames::open(bytes).unwrap();
+    let first = frames.next_frame().unwrap().unwrap().unwrap();
+    let Ok(mut player) = Player::new(&first) else { return };
+    while let Some(frame) = frames.next_frame().unwrap() {
+        if let Ok(Some(now)) = player.play(&frame.unwrap()) {
+            while let Some(output) = player.poll() {
+                // As it would be printed.
+                let context = json::Context { host: "", boot_id: "", anchor: now };
+                let mut out = Vec::new();
+                match output {
+                    Output::Alert(alert) => json::alert(&mut out, context, &alert).unwrap(),
+                    Output::Group(group) => json::group(&mut out, context, &group).unwrap(),
+                    _ => {}
+                }
+            }
+        }
+    }
+    let _ = text::summary(&player.summary());
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_frame_says_nothing_panics(
+        // Few frames hold text; those are chosen as often as the rest.
+        of_text in any::<bool>(),
+        chosen in any::<proptest::sample::Index>(),
+        place in any::<proptest::sample::Index>(),
+        number in proptest::sample::select(vec![
+            "0", "1", "255", "999999999", "4294967295", "9223372036854775807", "18446744073709551615",
+        ]),
+        raw in any::<[u8; 8]>(),
+    ) {
+        let (bytes, _) = run().end();
+        let raw_kind = |kind| matches!(kind, Kind::Transition | Kind::Deed | Kind::Tick);
+        let all = frames_of(&bytes);
+        let like = |i: &usize| raw_kind(all[*i].1) != of_text;
+        let alike: Vec<_> = (0..all.len()).filter(like).collect();
+        let chosen = alike[chosen.index(alike.len())];
+        let changed = with_payload(&bytes, chosen, |payload| {
+            if of_text {
+                // One of its numbers becomes another.
+                let text = String::from_utf8(payload.clone()).unwrap();
+                let digit = |i: usize| text.as_bytes().get(i).is_some_and(u8::is_ascii_digit);
+                let begins = |&i: &usize| digit(i) && (i == 0 || !digit(i - 1));
+                let numbers: Vec<_> = (0..text.len()).filter(begins).collect();
+                if numbers.is_empty() {
+                    return;
+                }
+                let from = numbers[place.index(numbers.len())];
+                let to = (from..).find(|&i| !digit(i)).unwrap();
+                *payload = format!("{}{number}{}", &text[..from], &text[to..]).into_bytes();
+            } else {
+                let from = place.index(payload.len());
+                let to = payload.len().min(from + raw.len());
+                payload[from..to].copy_from_slice(&raw[..to - from]);
+            }
+        });
+        play_anything(&changed);
+    }
 }
 
 #[derive(Clone, Debug)]
