@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// A TCP state, numbered as in the kernel's `include/net/tcp_states.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names of RFC 9293, and the kernel's for its own two")]
 pub enum TcpState {

@@ -1,0 +1,1 @@
+//! Ground truth goes in, and comes back.
