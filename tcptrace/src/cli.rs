@@ -147,12 +147,24 @@ pub struct WatchArgs {
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "DUR", value_parser = values::duration)]
     pub stop_after: Option<Duration>,
-    /// Keep the record in this directory
-    #[arg(long, value_name = "DIR", env = "TCPTRACE_RECORD", conflicts_with = "no_record")]
+    /// Keep the record in this directory [default: /var/lib/tcptrace]
+    #[arg(long, value_name = "DIR", env = "TCPTRACE_RECORD")]
     pub record: Option<PathBuf>,
     /// Keep no record
     #[arg(long)]
     pub no_record: bool,
+    /// How long a stay must last to be recorded one by one
+    #[arg(long, value_name = "DUR", default_value = "1s", env = "TCPTRACE_RECORD_FROM")]
+    #[arg(value_parser = values::duration, hide_short_help = true)]
+    pub record_from: Duration,
+    /// How long the record is kept
+    #[arg(long, value_name = "DUR", default_value = "30d", env = "TCPTRACE_KEEP")]
+    #[arg(value_parser = values::duration)]
+    pub keep: Duration,
+    /// How large the record may become
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", env = "TCPTRACE_KEEP_SIZE")]
+    #[arg(value_parser = values::size)]
+    pub keep_size: u64,
     /// Write everything that is seen to this new file, for `tcptrace replay`
     #[arg(long, value_name = "FILE")]
     pub record_raw: Option<PathBuf>,
@@ -309,6 +321,13 @@ mod tests {
         assert_eq!(watch.filter.socket.addr[1], "::1/128".parse().unwrap());
         assert_eq!(watch.filter.verdict, [Verdict::EofUnread, Verdict::Drained]);
         assert!(parse("tcptrace watch --no-record").is_ok());
+        assert!(
+            parse("tcptrace watch --no-record --record /tmp/x").is_ok(),
+            "as from TCPTRACE_RECORD"
+        );
+        let line = "tcptrace watch --keep 7d --keep-size 1.5GB --record-from 10s";
+        let Command::Watch(watch) = parse(line).unwrap().command else { panic!("not watch") };
+        assert_eq!((watch.keep.as_secs(), watch.keep_size), (7 * 86_400, 1_500_000_000));
         assert!(parse("tcptrace explain eof_read --lang zh").is_ok());
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
@@ -325,6 +344,8 @@ mod tests {
             ("tcptrace explain sleepy", "[possible values: kernel, not_accepted"),
             ("tcptrace watch --addr 10.0.0.0/40", "an address or a network"),
             ("tcptrace watch --ring-size 5000", "a power of two"),
+            ("tcptrace watch --keep-size much", "like 500MB or 1GiB"),
+            ("tcptrace watch --keep-size=-1GB", "like 500MB or 1GiB"),
             ("tcptrace replay", "<FILE>"),
             ("tcptrace events --pid 5", "unexpected argument '--pid'"),
         ] {

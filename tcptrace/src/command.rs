@@ -5,6 +5,7 @@ mod doctor;
 mod events;
 mod explain;
 mod filters;
+mod journal;
 mod ls;
 mod output;
 mod replay;

@@ -7,5 +7,5 @@ pub mod escape;
 pub mod json;
 pub mod patterns;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod text;

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use ipnet::IpNet;
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 
 use crate::model::verdict::{VERDICTS, Verdict};
 
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<SignedDuration>().ok();
+    let parsed = text.parse::<Span>().ok();
     parsed
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
         .and_then(|duration| Duration::try_from(duration).ok())
         .ok_or_else(|| "not a duration like 90s or 2h30m".to_owned())
 }
@@ -22,6 +23,26 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         .ok()
         .or_else(address)
         .ok_or_else(|| "not an address or a network like 10.0.0.0/8".to_owned())
+}
+
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: u32 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    let bytes = number.parse::<f64>().ok().map(|number| number * f64::from(unit));
+    bytes
+        .filter(|&bytes| bytes >= 1.0)
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "not a size like 500MB or 1GiB".to_owned())
 }
 
 pub fn ring_bytes(text: &str) -> Result<u32, String> {

@@ -36,7 +36,19 @@ fn watch_args(cause: Cause, port: u16) -> WatchArgs {
         Cause::HalfClose => ("--fin-wait-2", "--close-wait"),
         _ => ("--close-wait", "--fin-wait-2"),
     };
-    let flags = ["tcptrace", "watch", watched, "1s", other, "1h", "--port", &port, "--for", &limit];
+    let flags = [
+        "tcptrace",
+        "watch",
+        watched,
+        "1s",
+        other,
+        "1h",
+        "--port",
+        &port,
+        "--for",
+        &limit,
+        "--no-record",
+    ];
     match Cli::parse_from(flags).command {
         Subcommand::Watch(watch) => *watch,
         _ => unreachable!("the flags are those of watch"),

@@ -6,6 +6,7 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 
+use super::journal::{self, Journal};
 use super::output::Output as Stdout;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::teller::Teller;
@@ -36,9 +37,8 @@ pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Re
 }
 
 fn say_what_is_not_built(args: &WatchArgs) {
-    let flags = [("--record", args.record.is_some()), ("--listen", args.listen.is_some())];
-    for (flag, _) in flags.into_iter().filter(|(_, given)| *given) {
-        not_built(flag);
+    if args.listen.is_some() {
+        not_built("--listen");
     }
 }
 
@@ -54,14 +54,18 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     }
     let stacks = stacks.then(|| probe.take_stacks()).transpose()?;
     let holders = open_holders(&mut kernel);
+    let began = clock::anchor();
+    let mut thresholds = Thresholds {
+        close_wait: args.close_wait,
+        fin_wait2: args.fin_wait_2,
+        // No other source shows them.
+        closed: holders.is_iterator().then_some(args.closed),
+        record: Some(args.record_from),
+    };
+    let journal = journal::open(args, style, (&probe, &holders), thresholds, began)?;
+    thresholds.record = thresholds.record.filter(|_| journal.is_some());
     let config = EngineConfig {
-        thresholds: Thresholds {
-            close_wait: args.close_wait,
-            fin_wait2: args.fin_wait_2,
-            // No other source shows them.
-            closed: holders.is_iterator().then_some(args.closed),
-            record: None,
-        },
+        thresholds,
         filter: filters::filter(&args.filter)?,
         capacity: args.max_sockets,
         boot_id: style.host.boot_id.clone(),
@@ -70,7 +74,6 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     };
     let worker = Worker::start(holders, stacks)?;
     let stdout = Stdout::start().context("cannot start the output thread")?;
-    let began = clock::anchor();
     let recorder = args.record_raw.as_deref();
     let recorder = recorder
         .map(|path| Recorder::create(path, &style.host, config.clone(), began))
@@ -81,6 +84,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         deeds: Vec::new(),
         worker,
         recorder,
+        journal,
         stdout,
         teller: Teller { style, each: args.each },
     };
@@ -113,6 +117,7 @@ struct Watch<'a> {
     deeds: Vec<Deed>,
     worker: Worker,
     recorder: Option<Recorder>,
+    journal: Option<Journal>,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -121,7 +126,15 @@ impl Watch<'_> {
     /// Takes in what was there first, and says that it is ready.
     async fn look_around(&mut self) -> Result<()> {
         self.tick();
-        let reply = self.worker.reply().await?;
+        let reply = loop {
+            // A busy host makes more in the meantime than the ring holds.
+            tokio::select! {
+                reply = self.worker.reply() => break reply?,
+                result = self.probe.high_water() => result?,
+                () = tokio::time::sleep(DRAIN) => {}
+            }
+            self.drain();
+        };
         if let Reply::Snapshot(Err(error)) = reply {
             return Err(error.context("cannot see which sockets are there already"));
         }
@@ -195,7 +208,10 @@ impl Watch<'_> {
     fn account(&mut self) -> Result<()> {
         self.probe.log();
         let lost = self.probe.lost()?;
-        self.tell_engine(Input::Lost(lost));
+        let now = self.tell_engine(Input::Lost(lost));
+        if let Some(journal) = &mut self.journal {
+            journal.clock(now);
+        }
         Ok(())
     }
 
@@ -268,11 +284,19 @@ impl Watch<'_> {
                     Request::Orphans { namespaces, closers }
                 }
                 Output::Alert(_) | Output::Group(_) => {
+                    if let Some(journal) = &mut self.journal {
+                        journal.told(&output);
+                    }
                     let teller = &self.teller;
                     self.stdout.line(|out| teller.tell(out, now, &output));
                     continue;
                 }
-                Output::Keep(_) => continue,
+                Output::Keep(entry) => {
+                    if let Some(journal) = &mut self.journal {
+                        journal.keep(entry);
+                    }
+                    continue;
+                }
             };
             // If the thread has ended, the next answer that is waited for says so.
             let _ = self.worker.ask(request);
@@ -284,10 +308,15 @@ impl Watch<'_> {
         while self.drain() > 0 {}
         tokio::time::sleep(LAST_RECORDS).await;
         while self.drain() > 0 {}
+        let lost = self.probe.lost()?;
+        self.tell_engine(Input::Lost(lost));
+        self.engine.sum_up(clock::now(), true);
         self.tick();
         self.probe.log();
         let now = clock::anchor();
-        let lost = self.probe.lost()?;
+        if let Some(journal) = self.journal.take() {
+            journal.finish(now);
+        }
         if let Some(recorder) = self.recorder.take() {
             end_recording(recorder, now, lost);
         }

@@ -11,11 +11,13 @@ use super::alert::Alert;
 use super::code::Stack;
 use super::event::Lost;
 use super::evidence::{Evidence, HeldBy, ThreadState};
-use super::group::GroupNotice;
+use super::forecast::Forecast;
+use super::group::{GroupNotice, GroupStatus};
 use super::process::Process;
 use super::socket::{NetNs, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay};
 use super::time::Instant;
+use super::tracker::Thresholds;
 use super::verdict::{Confidence, Finding, Verdict};
 
 /// One thing to be kept, in the order in which it happened.
@@ -183,6 +185,133 @@ pub enum PastEnd {
     Open,
     /// The recorder died while it went on: it lasted at least until its last sign of life.
     CutOff,
+}
+
+/// Somebody was told of a stay, or that it is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastAlert {
+    /// The machine.
+    pub host: Arc<str>,
+    /// Its boot.
+    pub boot_id: Arc<str>,
+    /// The stay's id.
+    pub id: Box<str>,
+    /// The group it belonged to.
+    pub group: Arc<str>,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// How long the stay might last.
+    pub threshold: Duration,
+    /// Which state.
+    pub state: StayState,
+    /// Why, as it was told.
+    pub verdict: Verdict,
+    /// Both ends.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// The process that was blamed, else the one that held it.
+    pub process: Option<Arc<Process>>,
+    /// What ended the stay; `None`: it was firing.
+    pub ended_by: Option<EndedBy>,
+}
+
+/// Somebody was told of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastGroup {
+    /// The machine.
+    pub host: Arc<str>,
+    /// Its boot.
+    pub boot_id: Arc<str>,
+    /// The group's id.
+    pub id: Arc<str>,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// How it stood against the time before.
+    pub status: GroupStatus,
+    /// The state its members were in.
+    pub state: StayState,
+    /// Why they were stuck.
+    pub verdict: Verdict,
+    /// The process blamed for all of them.
+    pub process: Option<Arc<Process>>,
+    /// Their code path, in a line.
+    pub code: Option<Arc<str>>,
+    /// How many there were.
+    pub members: u64,
+    /// How many there were at most.
+    pub peak: u64,
+    /// Age of the oldest one.
+    pub oldest: Duration,
+    /// Net growth a minute.
+    pub growth_per_min: Option<f64>,
+    /// When what it used up would have been.
+    pub forecast: Option<Forecast>,
+}
+
+/// An interval, with what it was on the wall clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastInterval {
+    /// The machine.
+    pub host: Arc<str>,
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub to: Timestamp,
+    /// What happened in it.
+    pub of: Interval,
+}
+
+/// One run of a recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastRun {
+    /// The machine.
+    pub host: Arc<str>,
+    /// Its boot.
+    pub boot_id: Arc<str>,
+    /// The version of tcptrace.
+    pub version: Box<str>,
+    /// The probes that were on.
+    pub probes: Vec<String>,
+    /// How long a stay might last before somebody was told.
+    pub thresholds: Thresholds,
+    /// How long a stay had to last to be kept.
+    pub recording: Duration,
+    /// When it began.
+    pub began: Timestamp,
+    /// Its last sign of life.
+    pub alive: Timestamp,
+    /// How it ended.
+    pub end: RunEnd,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// In order.
+    InOrder,
+    /// It goes on.
+    Running,
+    /// It was killed, or the machine went down.
+    Died,
+}
+
+/// A stay that goes on, or went on when the recorder died: what another run of the same boot takes
+/// over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenStay {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// The state.
+    pub state: StayState,
+    /// FIN_WAIT2 that the program had closed.
+    pub orphan: bool,
+    /// When it entered the state, or the latest moment at which it can have.
+    pub since: Instant,
+    /// The earliest moment at which it can have.
+    pub since_earliest: Instant,
+    /// Whether its beginning was seen.
+    pub exact: bool,
 }
 
 /// A span of time of which a journal does not know everything.

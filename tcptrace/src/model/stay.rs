@@ -18,6 +18,19 @@ pub struct StayId {
     pub(super) serial: u64,
 }
 
+impl StayId {
+    /// The number that no other stay of this run has.
+    pub const fn serial(self) -> u64 {
+        self.serial
+    }
+
+    /// For tests outside of the model.
+    #[cfg(test)]
+    pub(crate) const fn of(serial: u64) -> Self {
+        Self { slot: 0, serial }
+    }
+}
+
 /// A socket in a state that it is not meant to stay in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stay {

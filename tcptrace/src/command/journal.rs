@@ -1,0 +1,111 @@
+//! The record that `watch` keeps.
+
+use anyhow::{Result, bail};
+
+use super::{Style, notice};
+use crate::cli::WatchArgs;
+use crate::journal::recorder::{Recorder, RunInfo, Settings, Status};
+use crate::journal::{DIRECTORY, Error};
+use crate::model::engine::Output;
+use crate::model::history::Entry;
+use crate::model::time::Anchor;
+use crate::model::tracker::Thresholds;
+use crate::sys::holders::Holders;
+use crate::sys::probe::Probe;
+
+/// A journal that is written, and whether it was said that it is not.
+pub struct Journal {
+    recorder: Recorder,
+    said: bool,
+}
+
+/// Opens the journal, unless none is wanted or another tcptrace writes it.
+///
+/// # Errors
+/// If the directory that was asked for cannot be used. Without the usual one there is no record, which
+/// is said.
+pub fn open(
+    args: &WatchArgs,
+    style: &Style,
+    (probe, holders): (&Probe, &Holders),
+    thresholds: Thresholds,
+    anchor: Anchor,
+) -> Result<Option<Journal>> {
+    if args.no_record {
+        return Ok(None);
+    }
+    let mut probes = vec![probe.source().name().to_owned(), holders.name().to_owned()];
+    if let Some(deeds) = probe.deeds() {
+        let on = [
+            ("eof", Some(&deeds.eof)),
+            ("released", Some(&deeds.released)),
+            ("accepted", deeds.accepted.as_ref()),
+        ];
+        probes.extend(
+            on.into_iter()
+                .filter(|(_, on)| on.is_some_and(Result::is_ok))
+                .map(|(name, _)| name.to_owned()),
+        );
+    }
+    let settings = Settings {
+        dir: args.record.clone().unwrap_or_else(|| DIRECTORY.into()),
+        keep: args.keep,
+        keep_size: args.keep_size,
+        span: Settings::SPAN,
+        run: RunInfo {
+            host: style.host.name.clone(),
+            boot_id: style.host.boot_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            probes,
+            thresholds,
+            recording: args.record_from,
+        },
+        anchor,
+    };
+    match Recorder::start(settings) {
+        Ok(recorder) => Ok(Some(Journal { recorder, said: false })),
+        Err(why @ Error::Directory { .. }) if args.record.is_some() => bail!(why),
+        Err(why) => {
+            notice(&format!("nothing is recorded: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+impl Journal {
+    /// Keeps what the core wants kept.
+    pub fn keep(&mut self, entry: Entry) {
+        self.recorder.keep(entry);
+    }
+
+    /// Keeps what somebody is told.
+    pub fn told(&mut self, output: &Output) {
+        match output {
+            Output::Alert(alert) => self.keep(Entry::Alert(alert.clone())),
+            Output::Group(group) => self.keep(Entry::Group(group.clone())),
+            _ => {}
+        }
+    }
+
+    /// The sign of life; says once that the disk takes nothing.
+    pub fn clock(&mut self, now: Anchor) {
+        self.recorder.clock(now);
+        let error = self.recorder.status().error;
+        if let Some(error) = error.as_ref().filter(|_| !self.said) {
+            notice(&format!("recording waits for the disk: {error}"));
+        }
+        self.said = error.is_some();
+    }
+
+    /// Writes the rest, and says what is missing.
+    pub fn finish(self, now: Anchor) {
+        self.recorder.clock(now);
+        let Status { left_out, error, .. } = self.recorder.finish();
+        let lacks = match error {
+            Some(error) => format!("{left_out} entries: {error}"),
+            None if left_out > 0 => format!("{left_out} entries: the disk was too slow"),
+            None => return,
+        };
+        notice(&format!("the record lacks {lacks}"));
+    }
+}
