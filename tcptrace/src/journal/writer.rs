@@ -144,7 +144,10 @@ impl Writer {
         self.interner.forget();
         if let Some(shard) = &self.shard {
             // Room for the one that begins now.
-            shard::retain(dir, &shard.path, now, *keep, keep_size - limits.size)?;
+            let size = keep_size - limits.size;
+            if let Err(error) = shard::retain(dir, &shard.path, now, *keep, size) {
+                tracing::warn!("the journal grows beyond its limits: {error:#}");
+            }
         }
         Ok(())
     }

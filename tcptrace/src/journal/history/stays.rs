@@ -64,8 +64,10 @@ impl History {
             match past_stay(source, &mut values, row, taken_over) {
                 Ok(Some(stay)) if overlaps(&stay, window) => f(stay).map_err(Fault::Caller)?,
                 Ok(_) => {}
-                Err(Odd::Sqlite(error)) => return Err(error.into()),
-                // One row that is not understood does not hide the others.
+                Err(Odd::Sqlite(error)) if error.sqlite_error_code().is_some() => {
+                    return Err(error.into());
+                }
+                // A row that is not understood does not hide the others.
                 Err(error) => odd = Some(error),
             }
         }
