@@ -21,7 +21,7 @@ use rusqlite::params;
 
 pub use self::open::open_stays;
 use self::shared::{Odd, Shared, from_json};
-use self::source::{ShardRun, Source, edge, moment};
+use self::source::{ShardRun, Source, directory, edge, moment};
 use super::{lock, shard};
 use crate::model::history::{Gap, GapKind, PastEnd, PastRun, RunEnd};
 
@@ -166,7 +166,7 @@ impl History {
             return;
         }
         self.warnings.push(warning);
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let dir = directory(path);
         let neighbour = self.sources.iter().find(|source| source.dir == dir);
         let host = neighbour.and_then(|source| Some(Arc::clone(&source.runs.first()?.host)));
         let changed = fs::metadata(path).and_then(|file| file.modified()).ok();

@@ -27,6 +27,8 @@ pub struct Writer {
     shard: Option<Shard>,
     /// The one before, until its successor has everything.
     before: Option<Shard>,
+    /// Something of this run is on disk.
+    recorded: bool,
     /// The latest shard is damaged: the next one is a new one.
     damaged: bool,
     interner: Interner,
@@ -48,6 +50,7 @@ impl Writer {
             lock,
             shard: None,
             before: None,
+            recorded: false,
             damaged: false,
             interner: Interner::default(),
             ledger: Ledger::new(began),
@@ -94,14 +97,17 @@ impl Writer {
     fn try_commit(&mut self, over: bool) -> Result<u64> {
         self.find_shard()?;
         let Some(shard) = &mut self.shard else { return Ok(0) };
+        // The first shard of a run has all of it.
+        let from = if self.recorded { self.ledger.clock.last() } else { self.began };
         let wrote = rows::write(
             shard,
             &mut self.interner,
             &self.ledger,
             &self.settings.run,
-            (self.began, over),
+            (self.began, from, over),
         );
         wrote.with_context(|| format!("cannot write {}", shard.path.display()))?;
+        self.recorded = true;
         let entries = self.ledger.written();
         if let Some(before) = self.before.take() {
             // It is complete without this, too: its successor has the run as well.
@@ -138,7 +144,10 @@ impl Writer {
         self.interner.forget();
         if let Some(shard) = &self.shard {
             // Room for the one that begins now.
-            shard::retain(dir, &shard.path, now, *keep, keep_size - limits.size)?;
+            let size = keep_size - limits.size;
+            if let Err(error) = shard::retain(dir, &shard.path, now, *keep, size) {
+                tracing::warn!("the journal grows beyond its limits: {error:#}");
+            }
         }
         Ok(())
     }

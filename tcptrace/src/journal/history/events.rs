@@ -100,7 +100,9 @@ impl History {
         while let Some(row) = rows.next()? {
             match read(source, &mut values, row) {
                 Ok(past) => f(past).map_err(Fault::Caller)?,
-                Err(Odd::Sqlite(error)) => return Err(error.into()),
+                Err(Odd::Sqlite(error)) if error.sqlite_error_code().is_some() => {
+                    return Err(error.into());
+                }
                 Err(error) => odd = Some(error),
             }
         }

@@ -81,8 +81,11 @@ impl<'a> Values<'a> {
 
     /// A word.
     pub fn word<T: Word>(&mut self, id: i64) -> Result<T, Odd> {
-        let text = self.text(id)?;
-        T::parse(&text).ok_or_else(|| Odd::Word((&*text).into()))
+        if !self.texts.contains_key(&id) {
+            self.text(id)?;
+        }
+        let text = self.texts.get(&id).ok_or(Odd::Missing { table: "text", id })?;
+        T::parse(text).ok_or_else(|| Odd::Word((&**text).into()))
     }
 
     /// An address.

@@ -84,7 +84,7 @@ impl Source {
     /// If it is none, damaged, or of a later version.
     pub fn open(path: &Path) -> Result<Self> {
         schema::identify(path)??;
-        let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let dir = directory(path).to_owned();
         let mut source = Self { path: path.to_owned(), dir, runs: Vec::new(), copy: None };
         let connection = match connect(path) {
             Err(error) if needs_writing(&error) => {
@@ -118,6 +118,12 @@ impl Source {
     pub fn run(&self, id: i64) -> Option<&ShardRun> {
         self.runs.iter().find(|run| run.id == id)
     }
+}
+
+/// The directory that `path` is in.
+pub fn directory(path: &Path) -> &Path {
+    let named = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

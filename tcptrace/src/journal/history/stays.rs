@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use jiff::Timestamp;
+use rusqlite::types::FromSql;
 use rusqlite::{Row, params};
 
 use super::shared::{Odd, Values};
@@ -18,6 +19,27 @@ use crate::model::history::{PastEnd, PastStay};
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::Instant;
+
+/// In the order in which [`past_stay`] takes them: finding a column by its name costs more than it holds.
+const STAYS: &str = "SELECT run, ended_by, state, socket, orphan, since_ns, until_ns, local, \
+    local_port, remote, remote_port, alert_id, verdict, confidence, netns, process, since_wall, \
+    exact, code, stack, opened, threads, held_by, eof_read_wall, recv_queue, send_queue, path_read, \
+    path_closed, alerted \
+    FROM stay WHERE since_wall < ?1 \
+    AND (ended_by IS NULL OR since_wall + (until_ns - since_ns) >= ?2)";
+
+/// The columns of a row, one after the other.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    next: usize,
+}
+
+impl Columns<'_> {
+    fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.next += 1;
+        self.row.get(self.next - 1)
+    }
+}
 
 /// A socket in a state, in all runs of a boot.
 type SameStay = (Arc<str>, i64, String, bool);
@@ -54,18 +76,17 @@ impl History {
         let source = &self.sources[at];
         let connection = source.connect()?;
         let mut values = Values::new(&connection, &mut self.shared);
-        let mut statement = connection.prepare(
-            "SELECT * FROM stay WHERE since_wall < ?1 \
-             AND (ended_by IS NULL OR since_wall + (until_ns - since_ns) >= ?2)",
-        )?;
+        let mut statement = connection.prepare(STAYS)?;
         let mut rows = statement.query(params![edge(window.end), edge(window.start)])?;
         let mut odd = None;
         while let Some(row) = rows.next()? {
             match past_stay(source, &mut values, row, taken_over) {
                 Ok(Some(stay)) if overlaps(&stay, window) => f(stay).map_err(Fault::Caller)?,
                 Ok(_) => {}
-                Err(Odd::Sqlite(error)) => return Err(error.into()),
-                // One row that is not understood does not hide the others.
+                Err(Odd::Sqlite(error)) if error.sqlite_error_code().is_some() => {
+                    return Err(error.into());
+                }
+                // A row that is not understood does not hide the others.
                 Err(error) => odd = Some(error),
             }
         }
@@ -113,9 +134,10 @@ fn past_stay(
     row: &Row<'_>,
     taken_over: &TakenOver,
 ) -> Result<Option<PastStay>, Odd> {
-    let id: i64 = row.get("run")?;
+    let mut row = Columns { row, next: 0 };
+    let id: i64 = row.take()?;
     let run = source.run(id).ok_or(Odd::Missing { table: "run", id })?;
-    let ended_by: Option<i64> = row.get("ended_by")?;
+    let ended_by: Option<i64> = row.take()?;
     let end = match ended_by {
         Some(by) => PastEnd::By(values.word(by)?),
         None => match run.open {
@@ -123,10 +145,9 @@ fn past_stay(
             None => return Ok(None),
         },
     };
-    let state: StayState = values.word(row.get("state")?)?;
-    let (socket, orphan): (i64, bool) = (row.get("socket")?, row.get("orphan")?);
-    let since_ns: i64 = row.get("since_ns")?;
-    let mut until_ns: i64 = row.get("until_ns")?;
+    let state: StayState = values.word(row.take()?)?;
+    let (socket, orphan): (i64, bool) = (row.take()?, row.take()?);
+    let (since_ns, mut until_ns): (i64, i64) = (row.take()?, row.take()?);
     if ended_by.is_none() {
         until_ns = until_ns.max(run.alive_ns);
         let key = (Arc::clone(&run.boot_id), socket, state.state().name().to_owned(), orphan);
@@ -139,43 +160,49 @@ fn past_stay(
             }
         }
     }
-    let local = SocketAddr::new(values.address(row.get("local")?)?, row.get("local_port")?);
-    let remote = SocketAddr::new(values.address(row.get("remote")?)?, row.get("remote_port")?);
-    let own_id: Option<Box<str>> = row.get("alert_id")?;
-    let path = row.get::<_, Option<i64>>("path_read")?.zip(row.get("path_closed")?);
-    let code: Option<i64> = row.get("code")?;
-    let stack: Option<i64> = row.get("stack")?;
-    let opened: Option<i64> = row.get("opened")?;
-    let process: Option<i64> = row.get("process")?;
-    let threads: Option<i64> = row.get("threads")?;
-    let held_by: Option<i64> = row.get("held_by")?;
+    let local = SocketAddr::new(values.address(row.take()?)?, row.take()?);
+    let remote = SocketAddr::new(values.address(row.take()?)?, row.take()?);
+    let own_id: Option<Box<str>> = row.take()?;
+    let id = own_id.unwrap_or_else(|| usual_id(run, socket, (state, orphan), local, remote));
+    let lasted = u64::try_from(until_ns.saturating_sub(since_ns)).unwrap_or(0);
+    let verdict = values.word(row.take()?)?;
+    let confidence = values.word(row.take()?)?;
+    let netns: Option<u32> = row.take()?;
+    let process: Option<i64> = row.take()?;
+    let began = moment(row.take()?);
+    let exact = row.take()?;
+    let [code, stack, opened]: [Option<i64>; 3] = [row.take()?, row.take()?, row.take()?];
+    let [threads, held_by]: [Option<i64>; 2] = [row.take()?, row.take()?];
+    let eof_read_at: Option<i64> = row.take()?;
+    let [recv_queue, send_queue]: [Option<u32>; 2] = [row.take()?, row.take()?];
+    let [read, closed]: [Option<i64>; 2] = [row.take()?, row.take()?];
     Ok(Some(PastStay {
         host: Arc::clone(&run.host),
         boot_id: Arc::clone(&run.boot_id),
-        id: own_id.unwrap_or_else(|| usual_id(run, socket, (state, orphan), local, remote)),
+        id,
         state,
         orphan,
-        verdict: values.word(row.get("verdict")?)?,
-        confidence: values.word(row.get("confidence")?)?,
+        verdict,
+        confidence,
         local,
         remote,
-        netns: row.get::<_, Option<u32>>("netns")?.map(NetNs),
+        netns: netns.map(NetNs),
         cookie: u64::try_from(socket).ok(),
         process: process.map(|id| values.process(id)).transpose()?,
-        began: moment(row.get("since_wall")?),
-        lasted: Duration::from_nanos(u64::try_from(until_ns.saturating_sub(since_ns)).unwrap_or(0)),
-        exact: row.get("exact")?,
+        began,
+        lasted: Duration::from_nanos(lasted),
+        exact,
         end,
         code: code.map(|id| values.text(id)).transpose()?,
         stack: stack.map(|id| values.stack(id)).transpose()?,
         opened: opened.map(|id| values.stack(id)).transpose()?,
         threads: threads.map(|id| values.word(id)).transpose()?,
         held_by: held_by.map(|id| values.word(id)).transpose()?,
-        eof_read_at: row.get::<_, Option<i64>>("eof_read_wall")?.map(moment),
-        recv_queue: row.get("recv_queue")?,
-        send_queue: row.get("send_queue")?,
-        path: path.map(|(read, closed): (i64, i64)| (read.cast_unsigned(), closed.cast_unsigned())),
-        alerted: row.get("alerted")?,
+        eof_read_at: eof_read_at.map(moment),
+        recv_queue,
+        send_queue,
+        path: read.zip(closed).map(|(read, closed)| (read.cast_unsigned(), closed.cast_unsigned())),
+        alerted: row.take()?,
     }))
 }
 

@@ -33,9 +33,12 @@ fn unreadable(history: &mut History) -> Vec<(Timestamp, Timestamp, String)> {
     .collect()
 }
 
+/// A part of what is said of it, and how it is done.
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn damage_is_named_and_the_rest_is_read() {
-    let damage: [(&str, fn(&Path)); 5] = [
+    let damage: [Damage; 5] = [
         ("it is truncated", |path| truncate(path, 50)),
         ("it is truncated", |path| truncate(path, 0)),
         ("malformed", |path| truncate(path, 40_960)),

@@ -183,20 +183,20 @@ fn a_stay_across_shards_counts_once_and_each_shard_stands_alone() {
     writer.clock(165);
     writer.entry(ended(1, 100, 170));
     writer.clock(171);
-    writer.clock(230);
+    writer.clock(240);
     writer.take_leave();
     let shards = crate::journal::shard::list(dir.path()).unwrap();
     assert_eq!(shards.len(), 3);
     let mut all = open(dir.path());
-    assert_eq!(lengths(&mut all), [(100, 70), (101, 129)]);
+    assert_eq!(lengths(&mut all), [(100, 70), (101, 139)]);
     let ends: Vec<_> = stays(&mut all).iter().map(|stay| stay.end).collect();
     assert_eq!(ends, [PastEnd::By(EndedBy::Closed), PastEnd::Open]);
     assert_eq!(all.runs().unwrap().len(), 1);
     // The first one alone: both went on when it ended.
     let mut first = open(&shards[0]);
-    assert_eq!(lengths(&mut first), [(100, 10), (101, 9)]);
+    assert_eq!(lengths(&mut first), [(100, 65), (101, 64)]);
     assert!(stays(&mut first).iter().all(|stay| stay.end == PastEnd::Open));
-    assert_eq!(lengths(&mut open(&shards[2])), [(101, 129)]);
+    assert_eq!(lengths(&mut open(&shards[2])), [(101, 139)]);
     // Without the last one the second has the last word.
     std::fs::remove_file(&shards[2]).unwrap();
     assert_eq!(lengths(&mut open(dir.path())), [(100, 70), (101, 70)]);

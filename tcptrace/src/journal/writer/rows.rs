@@ -31,12 +31,12 @@ pub fn write(
     interner: &mut Interner,
     ledger: &Ledger,
     info: &RunInfo,
-    (began, over): (Anchor, bool),
+    (began, from, over): (Anchor, Anchor, bool),
 ) -> Result<()> {
     let connection = &mut shard.connection;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let clock = &ledger.clock;
-    let run = register(&to, info, began, clock.last())?;
+    let run = register(&to, info, began, from)?;
     write_stays(&to, interner, ledger, info, run)?;
     for alert in &ledger.alerts {
         write_alert(&to, interner, clock, run, alert)?;
@@ -85,14 +85,11 @@ fn find(to: &Connection, info: &RunInfo, began: Anchor) -> Result<Option<(i64, i
         .optional()
 }
 
-fn register(to: &Connection, info: &RunInfo, began: Anchor, now: Anchor) -> Result<Run> {
+fn register(to: &Connection, info: &RunInfo, began: Anchor, from: Anchor) -> Result<Run> {
     if let Some((id, base)) = find(to, info, began)? {
         return Ok(Run { id, base, new: false });
     }
     let base = to.query_row("SELECT ifnull(max(id) + 1, 0) FROM stay", [], |row| row.get(0))?;
-    // The first shard of a run has all of it.
-    let fresh = now.monotonic.since(began.monotonic) < core::time::Duration::from_secs(2);
-    let from = if fresh { began } else { now };
     let id = to
         .prepare("INSERT INTO run VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL)")?
         .insert(params![
@@ -127,14 +124,12 @@ fn write_stays(
     info: &RunInfo,
     run: Run,
 ) -> Result<()> {
-    let changed = |serial: &u64| run.new || ledger.changed.contains(serial);
     let mut open: Vec<_> = if run.new {
         ledger.open.iter().map(|(serial, row)| (*serial, row)).collect()
     } else {
         let rows = ledger.changed.iter();
         rows.filter_map(|serial| Some((*serial, ledger.open.get(serial)?))).collect()
     };
-    open.retain(|(serial, _)| changed(serial));
     open.extend(ledger.over.iter().map(|(serial, row)| (*serial, row)));
     // In their order, so that pages fill up.
     open.sort_unstable_by_key(|(serial, _)| *serial);
