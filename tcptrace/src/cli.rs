@@ -220,6 +220,9 @@ pub struct LsArgs {
     /// Only sockets that have been half-closed at least so long
     #[arg(long, value_name = "DUR", value_parser = values::duration)]
     pub min_age: Option<Duration>,
+    /// Take exact ages from the record in this directory [default: /var/lib/tcptrace]
+    #[arg(long, value_name = "DIR", env = "TCPTRACE_RECORD")]
+    pub record: Option<PathBuf>,
     /// What to show.
     #[command(flatten)]
     pub filter: FilterArgs,

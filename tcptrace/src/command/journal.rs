@@ -1,13 +1,16 @@
 //! The record that `watch` keeps.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::{Style, notice};
 use crate::cli::WatchArgs;
+use crate::journal::history::open_stays;
 use crate::journal::recorder::{Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};
 use crate::model::engine::Output;
-use crate::model::history::Entry;
+use crate::model::history::{Entry, OpenStay};
 use crate::model::time::Anchor;
 use crate::model::tracker::Thresholds;
 use crate::sys::holders::Holders;
@@ -17,6 +20,19 @@ use crate::sys::probe::Probe;
 pub struct Journal {
     recorder: Recorder,
     said: bool,
+}
+
+/// What the last run of this boot knew of stays that went on, or another run knows now.
+pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<OpenStay> {
+    let dir = dir.unwrap_or(Path::new(DIRECTORY));
+    // Most who look have none.
+    if !dir.is_dir() {
+        return Vec::new();
+    }
+    open_stays(dir, &style.host.boot_id).unwrap_or_else(|why| {
+        notice(&format!("ages are not taken from {}: {why:#}", dir.display()));
+        Vec::new()
+    })
 }
 
 /// Opens the journal, unless none is wanted or another tcptrace writes it.

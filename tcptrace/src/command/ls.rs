@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
 use super::session::runtime;
-use super::{Style, filters, notice, say_fallback};
+use super::{Style, filters, journal, notice, say_fallback};
 use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::{Evidence, Suspect};
 use crate::model::group::group_id;
+use crate::model::history::OpenStay;
 use crate::model::socket::Identity;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
@@ -31,7 +32,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
     let runtime = runtime()?;
-    let sockets = runtime.block_on(look())?;
+    let remembered = journal::remembered(args.record.as_deref(), style);
+    let sockets = runtime.block_on(look(&remembered))?;
     let now = clock::now();
     let mut shown: Vec<_> = sockets
         .into_iter()
@@ -46,7 +48,7 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     runtime.block_on(print(&shown, style, now))
 }
 
-async fn look() -> Result<Vec<(Stay, Evidence)>> {
+async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
     // Without the right to load programs /proc and sock_diag still say a lot.
     let kernel = Kernel::read();
     let (holders, why) = match kernel {
@@ -69,6 +71,7 @@ async fn look() -> Result<Vec<(Stay, Evidence)>> {
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
     tracker.snapshot_begins(clock::now());
+    snapshot.remember(clock::now(), remembered);
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {
         socket.minisocket = None;

@@ -14,6 +14,7 @@ use super::{Style, filters, not_built, notice, say_fallback};
 use crate::cli::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Lost};
+use crate::model::history::OpenStay;
 use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -62,6 +63,10 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         closed: holders.is_iterator().then_some(args.closed),
         record: Some(args.record_from),
     };
+    let remembered = match args.no_record {
+        true => Vec::new(),
+        false => journal::remembered(args.record.as_deref(), style),
+    };
     let journal = journal::open(args, style, (&probe, &holders), thresholds, began)?;
     thresholds.record = thresholds.record.filter(|_| journal.is_some());
     let config = EngineConfig {
@@ -88,7 +93,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         stdout,
         teller: Teller { style, each: args.each },
     };
-    watch.look_around().await?;
+    watch.look_around(&remembered).await?;
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
@@ -124,9 +129,9 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Takes in what was there first, and says that it is ready.
-    async fn look_around(&mut self) -> Result<()> {
+    async fn look_around(&mut self, remembered: &[OpenStay]) -> Result<()> {
         self.tick();
-        let reply = loop {
+        let mut reply = loop {
             // A busy host makes more in the meantime than the ring holds.
             tokio::select! {
                 reply = self.worker.reply() => break reply?,
@@ -137,6 +142,9 @@ impl Watch<'_> {
         };
         if let Reply::Snapshot(Err(error)) = reply {
             return Err(error.context("cannot see which sockets are there already"));
+        }
+        if let Reply::Snapshot(Ok(snapshot)) = &mut reply {
+            snapshot.remember(clock::now(), remembered);
         }
         let text = self.first_line(&reply);
         self.take(reply);

@@ -1,13 +1,15 @@
 //! What the kernel shows of all sockets at one moment: at the start, and when something was lost.
 
 use core::time::Duration;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::event::Progress;
+use super::history::OpenStay;
 use super::socket::{Endpoints, NetNs, SocketKey, StayState};
+use super::time::Instant;
 
 /// All sockets in a state that they are not meant to stay in, and which of the rest there are.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,6 +47,87 @@ pub struct Observed {
     pub age_min: Duration,
     /// And at most so long; `None`: no bound but boot.
     pub age_max: Option<Duration>,
+    /// Whether its beginning was seen, by another run: then both ages are the same.
+    #[serde(default)]
+    pub exact: bool,
     /// How far both directions had come.
     pub progress: Option<Progress>,
+}
+
+/// What the kernel says of an age is known to the tick.
+const TICK: Duration = Duration::from_millis(20);
+
+impl Snapshot {
+    /// Takes over from `seen` since when sockets are in their states; this snapshot was taken at `now`. A
+    /// socket that has left its state and come back meanwhile is younger than `seen` has it, which the
+    /// bounds of its age show.
+    pub fn remember(&mut self, now: Instant, seen: &[OpenStay]) {
+        let seen: HashMap<_, _> =
+            seen.iter().map(|stay| ((stay.cookie, stay.state, stay.orphan), stay)).collect();
+        for socket in self.half_closed.iter_mut().filter(|socket| socket.minisocket.is_none()) {
+            let cookie = socket.key.cookie();
+            let known = cookie.and_then(|cookie| seen.get(&(cookie, socket.state, socket.orphan)));
+            let Some(known) = known else { continue };
+            let age = now.since(known.since);
+            if age + TICK < socket.age_min || socket.age_max.is_some_and(|max| age > max + TICK) {
+                continue;
+            }
+            socket.age_min = age;
+            socket.age_max = Some(now.since(known.since_earliest));
+            socket.exact = known.exact;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn shown(age_min: u64, age_max: Option<u64>) -> Snapshot {
+        let socket = Observed {
+            key: SocketKey::new(7, 0),
+            skaddr: None,
+            netns: NetNs(1),
+            endpoints: Endpoints {
+                local: "127.0.0.1:80".parse().unwrap(),
+                remote: "127.0.0.1:4000".parse().unwrap(),
+            },
+            state: StayState::CloseWait,
+            orphan: false,
+            minisocket: None,
+            age_min: Duration::from_secs(age_min),
+            age_max: age_max.map(Duration::from_secs),
+            exact: false,
+            progress: None,
+        };
+        Snapshot { half_closed: vec![socket], ..Snapshot::default() }
+    }
+
+    #[test]
+    fn an_age_within_its_bounds_is_taken_over() {
+        let seen = OpenStay {
+            cookie: 7,
+            state: StayState::CloseWait,
+            orphan: false,
+            since: at(100),
+            since_earliest: at(100),
+            exact: true,
+        };
+        let age = |mut snapshot: Snapshot, seen: OpenStay| {
+            snapshot.remember(at(160), &[seen]);
+            let socket = snapshot.half_closed[0];
+            (socket.age_min.as_secs(), socket.exact)
+        };
+        assert_eq!(age(shown(5, Some(70)), seen), (60, true));
+        assert_eq!(age(shown(5, None), seen), (60, true));
+        assert_eq!(age(shown(5, Some(50)), seen), (5, false), "it has been elsewhere since");
+        assert_eq!(age(shown(61, Some(70)), seen), (61, false));
+        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen }), (5, false));
+        let other = OpenStay { state: StayState::FinWait2, ..seen };
+        assert_eq!(age(shown(5, None), other), (5, false));
+    }
 }

@@ -389,7 +389,7 @@ impl Tracker {
             orphan: socket.orphan,
             since,
             since_earliest: earliest,
-            exact: false,
+            exact: socket.exact,
             circumstances: None,
             progress: socket.progress,
             progress_at: now,

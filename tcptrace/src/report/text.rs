@@ -95,21 +95,23 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
     let growth = Growth(notice.growth_per_min);
     let noun = if notice.members == 1 { "connection" } else { "connections" };
     let verb = match (notice.status, &notice.blame) {
-        (GroupStatus::Growing, _) => "now has",
-        (GroupStatus::Shrinking, _) => "still has",
-        (_, Some(_)) => "has left",
-        (_, None) => "there are",
+        (GroupStatus::Growing, Some(_)) => " now has",
+        (GroupStatus::Shrinking, Some(_)) => " still has",
+        (_, Some(_)) => " has left",
+        (GroupStatus::Growing, None) => ": there are now",
+        (GroupStatus::Shrinking, None) => ": there are still",
+        (_, None) => ": there are",
     };
     let state = notice.state;
     writeln!(
         out,
-        "{time}  {word}  {who} {verb} {count} {noun} in {state}, oldest {least}{oldest}{growth}"
+        "{time}  {word}  {who}{verb} {count} {noun} in {state}, oldest {least}{oldest}{growth}"
     )?;
     if notice.status != GroupStatus::Firing {
         return limit(out, look, notice);
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
-    code(out, look, notice.code.as_ref(), notice.proof, notice.caveat)?;
+    code(out, look, (notice.code.as_ref(), notice.verdict), notice.proof, notice.caveat)?;
     threads(out, look, notice.threads)?;
     if !notice.peers.is_empty() {
         detail(out, look, "peers", Peers(&notice.peers))?;
@@ -122,7 +124,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
 fn code(
     out: &mut impl Write,
     look: &Look,
-    code: Option<&CodePath>,
+    (code, verdict): (Option<&CodePath>, Verdict),
     proof: Option<Proof>,
     caveat: Option<&str>,
 ) -> io::Result<()> {
@@ -135,6 +137,7 @@ fn code(
     let by = match did {
         // As the reason says.
         Did::Read => "",
+        Did::ShutDown if verdict == Verdict::Orphan => "closed by ",
         Did::ShutDown => "shut down by ",
         Did::Connect => "opened by ",
         Did::Accept => "accepted by ",
@@ -198,7 +201,7 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     let proof = path.as_ref().and_then(|path| alert.evidence.proof_of(path.did));
     reason(out, look, *verdict, *confidence, blame.as_ref())?;
     let caveat = alert.evidence.stack_caveat();
-    code(out, look, path.as_ref(), proof, caveat)?;
+    code(out, look, (path.as_ref(), *verdict), proof, caveat)?;
     threads(out, look, alert.evidence.threads.filter(|_| nobody_looked(*verdict)))?;
     remedy(out, look, alert.finding.verdict)
 }

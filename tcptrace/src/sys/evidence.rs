@@ -453,6 +453,7 @@ fn observe(
         },
         age_min: bounds.map_or(timed, |(min, _)| min),
         age_max: bounds.map(|(_, max)| max),
+        exact: false,
         progress: None,
     }
 }
@@ -493,6 +494,7 @@ fn unaged(held: &HeldFd, state: StayState) -> Observed {
         minisocket: None,
         age_min: Duration::ZERO,
         age_max: None,
+        exact: false,
         progress: Some(held.progress),
     }
 }

@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod record;
 mod replay;
 mod usage;
 mod watch;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         events::trials(),
         ls::trials(),
         load::trials(),
+        record::trials(),
         replay::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

@@ -1,7 +1,9 @@
 //! A running tcptrace, and what it prints.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,15 +24,24 @@ pub struct Tcptrace {
     pub seen: Vec<Value>,
 }
 
-/// The binary under test, with the probe of this test.
+/// The binary under test, with the probe of this test, and a record of its own if it keeps one.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcptrace"));
+    command.env("TCPTRACE_RECORD", fresh_directory());
     let probe = match PROBE.get() {
         Probe::Btf => "btf",
         Probe::Classic => "tracepoint",
     };
     command.env("TCPTRACE_PROBE", probe);
     command
+}
+
+/// A directory that is not there yet.
+pub fn fresh_directory() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("record-{}-{number}", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// What is told of a stay that ended so: the classic tracepoint does not see what ends a full

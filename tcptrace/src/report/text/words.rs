@@ -20,9 +20,9 @@ impl Display for Culprit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1) {
             (Some(process), _) => write!(f, "{}", Named(process)),
-            (None, Verdict::Orphan) => f.write_str("closed by their program:"),
-            (None, Verdict::NoFd) => f.write_str("held by no process:"),
-            (None, _) => f.write_str("unattributed:"),
+            (None, Verdict::Orphan) => f.write_str("closed by their program"),
+            (None, Verdict::NoFd) => f.write_str("held by no process"),
+            (None, _) => f.write_str("unattributed"),
         }
     }
 }
