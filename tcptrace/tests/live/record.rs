@@ -122,14 +122,14 @@ fn ages_are_exact_beside_a_record_and_after_a_restart() {
     client.close(pair.client);
     let latest = Instant::now();
     wait_until_kept(&dir, pair.server.cookie);
-    let port = pair.listener.local_port.to_string();
+    let (port, cookie) = (pair.listener.local_port.to_string(), pair.server.cookie.to_string());
     let ls = ["ls", "--port", &port, "-o", "json", "--record", dir.to_str().unwrap()];
     let (code, out, err) = finish(command().args(ls));
     assert_eq!(code, Some(0), "{err}");
     let socket = out
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .find(|line| line["cookie"] == pair.server.cookie.to_string())
+        .find(|line| line["cookie"].as_str() == Some(&cookie))
         .unwrap();
     assert_eq!(socket["age_is"], "exact", "{socket:#}");
     first.stop();
