@@ -18,6 +18,7 @@ pub mod group;
 pub mod history;
 pub mod orphans;
 pub mod process;
+pub mod profile;
 pub mod reads;
 pub mod snapshot;
 pub mod socket;
