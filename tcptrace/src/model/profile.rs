@@ -96,6 +96,8 @@ pub enum FrameKind {
     Function,
     /// No code: what is known instead.
     Note,
+    /// From a folded line, which does not say what its frames are.
+    Other,
 }
 
 impl FrameKind {
@@ -111,6 +113,7 @@ impl FrameKind {
             Self::Peer => "peer",
             Self::Function => "function",
             Self::Note => "note",
+            Self::Other => "other",
         }
     }
 }
@@ -228,16 +231,21 @@ impl Profile {
         self.total() == Weight::default()
     }
 
-    /// The frames from below the root to `node`.
-    pub fn path(&self, node: NodeId) -> Vec<&FrameName> {
-        let mut path = Vec::with_capacity(self.nodes[node].depth);
+    /// The nodes from below the root to `node`.
+    pub fn ids(&self, node: NodeId) -> Vec<NodeId> {
+        let mut ids = Vec::with_capacity(self.nodes[node].depth);
         let mut at = node;
         while at != Self::ROOT {
-            path.push(&self.nodes[at].frame);
+            ids.push(at);
             at = self.nodes[at].parent;
         }
-        path.reverse();
-        path
+        ids.reverse();
+        ids
+    }
+
+    /// The frames from below the root to `node`.
+    pub fn path(&self, node: NodeId) -> impl Iterator<Item = &FrameName> {
+        self.ids(node).into_iter().map(|id| &self.nodes[id].frame)
     }
 
     /// Every node but the root in the order in which they are drawn: each above what is below it, the

@@ -85,7 +85,7 @@ proptest! {
         prop_assert_eq!(profile.walk(Measure::Time).len(), profile.nodes().len() - 1);
         for (id, node) in profile.nodes().iter().enumerate().skip(1) {
             prop_assert!(node.parent < id);
-            prop_assert_eq!(profile.path(id).len(), node.depth);
+            prop_assert_eq!(profile.path(id).count(), node.depth);
         }
     }
 }
