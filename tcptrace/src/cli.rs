@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod report;
 mod values;
 
 use core::time::Duration;
@@ -57,6 +58,8 @@ pub enum Command {
     Ls(LsArgs),
     /// Show every transition as it happens
     Events(EventsArgs),
+    /// Draw a flame-style report from recorded history
+    Report(Box<report::ReportArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// Show a leaking server of our own, caught before your eyes

@@ -1,12 +1,14 @@
 //! The subcommands: wiring, no decisions.
 
 mod demo;
+mod destination;
 mod doctor;
 mod events;
 mod explain;
 mod filters;
 mod ls;
 mod output;
+mod report;
 mod session;
 mod watch;
 
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Watch(args) => watch::run(&args, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
+        Command::Report(args) => report::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),

@@ -15,4 +15,5 @@ pub mod probe;
 pub mod process;
 pub mod sockdiag;
 pub mod stacks;
+pub mod terminal;
 pub mod threads;
