@@ -19,6 +19,7 @@ pub mod history;
 pub mod ledger;
 pub mod orphans;
 pub mod process;
+pub mod profile;
 pub mod proof;
 pub mod reads;
 pub mod recording;
