@@ -17,6 +17,7 @@ pub mod forecast;
 pub mod group;
 pub mod history;
 pub mod orphans;
+pub mod postmortem;
 pub mod process;
 pub mod profile;
 pub mod reads;

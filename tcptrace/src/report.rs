@@ -4,6 +4,7 @@
 //! arguments.
 
 pub mod escape;
+pub mod html;
 pub mod json;
 pub mod patterns;
 #[cfg(test)]
