@@ -31,8 +31,8 @@ const SCRIPTS: [&str; 4] = [
 ];
 
 /// What a browser may run and apply: these two, known by their SHA-256. A test compares.
-const STYLE_HASH: &str = "sha256-wp+OP8RIA6jayeC3dkg0AaC7OBua2+tgCMF9ifV/NCM=";
-const SCRIPT_HASH: &str = "sha256-K4ZpgAbEo2Qzn5WDPXEjFESYiG2CkTKtS9TmbSdZ9i4=";
+const STYLE_HASH: &str = "sha256-qtWCMe/6Xx69wcEyGpelDM+xZDKeyzxBtMnVUsYibCw=";
+const SCRIPT_HASH: &str = "sha256-NqKNFXcvn8GiemyPG2YcHQto7wFDOvYAmuFkS4Tgjj4=";
 
 /// What a page is made of.
 pub struct Page<'a> {

@@ -41,7 +41,7 @@
 
   function render(width) {
     const height = width < 600 ? 210 : 280;
-    const [left, right, top, bottom] = [46, 14, 22, 22];
+    const [left, right, top, bottom] = [46, 14, 24, 22];
     const sums = Array(steps).fill(0);
     series.forEach((line, i) => {
       if (shown[i]) line.values.forEach((value, k) => (sums[k] += value));
@@ -67,12 +67,9 @@
       const wide = Math.max(x(gap.to) - x(gap.from), 3);
       const box = { class: "gap", x: x(gap.from), y: top, width: wide, height: height - top - bottom };
       svg.append(draw("rect", box, draw("title", {}, gap.text)));
-      if (wide > gap.text.length * 6) {
-        svg.append(draw("text", { x: x(gap.from) + 4, y: top - 5 }, gap.text));
-      }
     }
     axis(svg, x, y(0), width);
-    if (peak && shown.every(Boolean)) mark(svg, x(peak.at), top, width);
+    captions(svg, x, top - 6, width);
     cursor = draw("line", { class: "cursor", y1: top, y2: y(0), visibility: "hidden" });
     svg.append(cursor);
     const move = (event) => {
@@ -126,11 +123,25 @@
     }
   }
 
-  function mark(svg, x, top, width) {
-    const end = x > width / 2;
-    svg.append(draw("path", { class: "peak", d: `M${x} ${top}l-4 -6h8z` }));
-    const place = { class: "peak", x: end ? x - 8 : x + 8, y: top - 6, "text-anchor": end ? "end" : "start" };
-    svg.append(draw("text", place, peak.text));
+  // Above the plot: the peak, and why there are gaps, the widest first, where there is room.
+  function captions(svg, x, line, width) {
+    const taken = [];
+    const write = (text, middle, style) => {
+      const half = text.length * 3.1 + 5;
+      const place = Math.min(Math.max(middle, half), width - half);
+      if (taken.some(([from, to]) => place - half < to && place + half > from)) return;
+      taken.push([place - half, place + half]);
+      svg.append(draw("text", { class: style, x: place, y: line, "text-anchor": "middle" }, text));
+    };
+    if (peak && shown.every(Boolean)) {
+      svg.append(draw("path", { class: "peak", d: `M${x(peak.at)} ${line + 7}l-4 -5h8z` }));
+      write(peak.text, x(peak.at), "peak");
+    }
+    const widest = [...gaps].sort((a, b) => b.to - b.from - (a.to - a.from));
+    for (const gap of widest) {
+      const text = gap.text.length > 40 ? `${gap.text.slice(0, 39)}…` : gap.text;
+      write(text, (x(gap.from) + x(gap.to)) / 2, "why-gap");
+    }
   }
 
   // What there was in one step; all of the time if there is none.

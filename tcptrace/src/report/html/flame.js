@@ -75,7 +75,9 @@
     if (focused && places.has(node.id)) places.get(node.id).focus();
   }
 
-  const matches = (node) => sought !== "" && node.name.toLowerCase().includes(sought);
+  function matches(node) {
+    return sought !== "" && node.name.toLowerCase().includes(sought);
+  }
 
   // Everything wider than `least` pixels: [node, left, width, frames that were too narrow].
   function visible(pixels, least) {
@@ -126,8 +128,9 @@
     tell(zoomed);
   }
 
-  const rest = (narrow) =>
-    make("div", { class: "frame rest", title: `${count(narrow)} narrower frames: zoom in` });
+  function rest(narrow) {
+    return make("div", { class: "frame rest", title: `${count(narrow)} narrower frames: zoom in` });
+  }
 
   function frame(node, pixels) {
     const look = { function: `t${node.name.length % 3}`, note: "note", verdict: "verdict" }[node.kind] || "who";
@@ -154,7 +157,7 @@
     const [now, before] = node[measure];
     let text = said[measure](now);
     if (measure === "time") text += ` (${age(now)})`;
-    text += `, ${percent(now, root[measure][0])} of all`;
+    if (node !== root) text += `, ${percent(now, root[measure][0])} of all`;
     text += measure === "time" ? `, ${said.sockets(node.sockets[0])}` : `, ${said.time(node.time[0])}`;
     return baseline ? `${text}; before: ${said[measure](before)}` : text;
   }

@@ -3,10 +3,14 @@
 use core::fmt::Display;
 use std::io::{self, Write};
 
+use jiff::Timestamp;
+
 use super::Page;
 use super::markup::{Html, name};
-use super::words::{SocketSeconds, Words, forecast, percent};
+use super::words::{SocketSeconds, Words, percent, used};
+use crate::model::forecast::Forecast;
 use crate::model::postmortem::{Account, Episodes, Series};
+use crate::report::text::Age;
 use crate::report::text::words::{Count, ended_words};
 
 /// For the browser's own title.
@@ -73,8 +77,9 @@ fn facts(out: &mut impl Write, account: &Account, worst: &Series, words: &Words)
     let by = ended.iter().map(|&(by, n)| format!("{} {}", Count(n), ended_words(by)));
     fact(out, "Ended", Count(count), Some(&by.collect::<Vec<_>>().join(", ")))?;
     if let Some((at, soonest)) = account.alerts.iter().filter_map(|g| about(g, worst)).next() {
-        let when = format!("as of {}", words.time(at));
-        fact(out, "Forecast", Html(forecast(soonest)), Some(&when))?;
+        let note = format!("{}, as of {}", used(soonest), words.time(at));
+        let full = format_args!("full in about {}", Age(soonest.full_in));
+        fact(out, "Forecast", full, Some(&note))?;
     }
     writeln!(
         out,
@@ -85,10 +90,7 @@ fn facts(out: &mut impl Write, account: &Account, worst: &Series, words: &Words)
 }
 
 /// The forecast of a group of `series`.
-fn about(
-    group: &Episodes,
-    series: &Series,
-) -> Option<(jiff::Timestamp, crate::model::forecast::Forecast)> {
+fn about(group: &Episodes, series: &Series) -> Option<(Timestamp, Forecast)> {
     let same = group.last.verdict == series.verdict && group.last.program == series.program;
     group.forecast.filter(|_| same)
 }

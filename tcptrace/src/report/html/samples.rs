@@ -145,7 +145,7 @@ pub fn incident(stays: u64) -> Incident {
     let mut incident = Incident::new(HOURS);
     let mut chance = Chance::new();
     // The leak grows from the third hour on and ends with its process in the eighth.
-    for n in 0..stays / 10 {
+    for n in 0..stays / 50 {
         let from = 3 * HOUR + chance.seconds(5 * HOUR);
         let end = 8 * HOUR - HOUR / 6;
         if from < end {
@@ -156,7 +156,7 @@ pub fn incident(stays: u64) -> Incident {
             incident.add(HOURS, &stay);
         }
     }
-    for n in 0..stays - stays / 10 {
+    for n in 0..stays - stays / 50 {
         let path = &paths[[0, 0, 1, 1, 1, 2, 3, 4][chance.below(8) as usize]];
         let lasted =
             1 + chance.seconds(20) + if chance.below(40) == 0 { chance.seconds(HOUR) } else { 0 };

@@ -76,7 +76,7 @@ pub(super) fn paths(out: &mut impl Write, account: &Account, words: &Words) -> i
             ("Code path", false),
             ("Read to the end", true),
             ("Of these closed", true),
-            ("Half-closed", true),
+            ("Stays", true),
             ("Stuck at the end", true),
             ("Socket-seconds", true),
             ("Do", false),

@@ -148,12 +148,16 @@ impl Display for SocketSeconds {
     }
 }
 
-pub(super) fn forecast(Forecast { of, used, limit, full_in }: Forecast) -> String {
+pub(super) fn forecast(forecast: Forecast) -> String {
+    format!("{}, full in about {}", used(forecast), Age(forecast.full_in))
+}
+
+pub(super) fn used(Forecast { of, used, limit, .. }: Forecast) -> String {
     let what = match of {
         Resource::Descriptors => "descriptors",
         Resource::Ports => "ports to one destination",
     };
-    format!("{} of {} {what}, full in about {}", Count(used), Count(limit), Age(full_in))
+    format!("{} of {} {what}", Count(used), Count(limit))
 }
 
 pub(super) const fn end(end: PastEnd) -> &'static str {
