@@ -69,7 +69,7 @@
       svg.append(draw("rect", box, draw("title", {}, gap.text)));
     }
     axis(svg, x, y(0), width);
-    captions(svg, x, top - 6, width);
+    captions(svg, x, top - 10, width);
     cursor = draw("line", { class: "cursor", y1: top, y2: y(0), visibility: "hidden" });
     svg.append(cursor);
     const move = (event) => {
@@ -134,7 +134,7 @@
       svg.append(draw("text", { class: style, x: place, y: line, "text-anchor": "middle" }, text));
     };
     if (peak && shown.every(Boolean)) {
-      svg.append(draw("path", { class: "peak", d: `M${x(peak.at)} ${line + 7}l-4 -5h8z` }));
+      svg.append(draw("path", { class: "peak", d: `M${x(peak.at)} ${line + 9}l-4 -5h8z` }));
       write(peak.text, x(peak.at), "peak");
     }
     const widest = [...gaps].sort((a, b) => b.to - b.from - (a.to - a.from));

@@ -14,8 +14,8 @@ use crate::model::profile::{FrameKind, Measure, NodeId, Profile};
 use crate::report::escape::Escaped;
 use crate::report::text::words::Count;
 
-/// Frames that are narrower than this part of the whole are left out.
-const NARROWEST: f64 = 1.0 / 10_000.0;
+/// So many frames are drawn, the widest.
+const MOST_FRAMES: usize = 20_000;
 /// Marks on the time axis at most.
 const MOST_TICKS: i64 = 9;
 
@@ -156,17 +156,7 @@ fn flame(page: &Page<'_>) -> Flame {
     let difference = page.baseline.map(|baseline| baseline.difference);
     let profile = difference.map_or(page.profile, Difference::after);
     let before = |node, measure| difference.map_or(0.0, |d| d.total_before(node, measure));
-    let most = |measure: Measure| {
-        let total = measure.value(profile.total()).max(before(Profile::ROOT, measure));
-        total * NARROWEST
-    };
-    let least = [(Measure::Time, most(Measure::Time)), (Measure::Count, most(Measure::Count))];
-    let wide = |node: NodeId| {
-        least.iter().any(|&(measure, least)| {
-            let value = measure.value(profile.nodes()[node].total).max(before(node, measure));
-            value > 0.0 && value >= least
-        })
-    };
+    let kept = widest(profile, before);
     let mut flame = Flame {
         names: Vec::new(),
         kinds: Vec::new(),
@@ -179,7 +169,7 @@ fn flame(page: &Page<'_>) -> Flame {
     let mut places: HashMap<NodeId, u64> = HashMap::from([(Profile::ROOT, 0)]);
     for id in [Profile::ROOT].into_iter().chain(profile.walk(Measure::Time)) {
         let node = &profile.nodes()[id];
-        if id != Profile::ROOT && !wide(id) {
+        if !kept[id] {
             flame.left_out += 1;
             continue;
         }
@@ -207,4 +197,28 @@ fn flame(page: &Page<'_>) -> Flame {
         flame.nodes.push(row);
     }
     flame
+}
+
+/// Which nodes are the widest by any measure, before or now: with each its parents.
+fn widest(profile: &Profile, before: impl Fn(NodeId, Measure) -> f64) -> Vec<bool> {
+    let widths = |id: NodeId| {
+        let now = [Measure::Time, Measure::Count].map(|by| by.value(profile.nodes()[id].total));
+        let then = [before(id, Measure::Time), before(id, Measure::Count)];
+        [now[0], now[1], then[0], then[1]]
+    };
+    let whole = widths(Profile::ROOT);
+    let share = |id: NodeId| {
+        let shares = widths(id)
+            .into_iter()
+            .zip(whole)
+            .map(|(part, whole)| part / whole.max(f64::MIN_POSITIVE));
+        shares.fold(0.0, f64::max)
+    };
+    let mut order: Vec<_> =
+        (0..profile.nodes().len()).map(|id| (share(id), profile.nodes()[id].depth, id)).collect();
+    // Of equally wide ones the parent first.
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut kept = vec![false; order.len()];
+    order.into_iter().take(MOST_FRAMES).for_each(|(.., id)| kept[id] = true);
+    kept
 }

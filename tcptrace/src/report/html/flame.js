@@ -36,8 +36,7 @@
   const bySockets = make("button", { type: "button" }, "Sockets");
   here.append(make("div", { class: "tools" }, search, byTime, bySockets, out, found), about, box);
   if (left_out) {
-    const narrow = `${count(left_out)} frames that are narrower than a ten-thousandth are left out.`;
-    here.append(make("p", { class: "none" }, narrow));
+    here.append(make("p", { class: "none" }, `${count(left_out)} more frames, narrower than these, are left out.`));
   }
 
   search.addEventListener("input", () => { sought = search.value.trim().toLowerCase(); render(); });

@@ -46,7 +46,10 @@ pub(super) fn unknown(out: &mut impl Write, account: &Account, words: &Words) ->
     ];
     let known: Vec<_> = notes.into_iter().filter(|&(count, _)| count > 0).collect();
     if known.is_empty() {
-        return writeln!(out, "<p class=\"none\">Nothing was lost.</p>\n</section>");
+        return writeln!(
+            out,
+            "<p class=\"none\">Nothing was lost, as far as can be told.</p>\n</section>"
+        );
     }
     writeln!(out, "<ul>")?;
     for (count, what) in known {
