@@ -31,7 +31,7 @@ const SCRIPTS: [&str; 4] = [
 ];
 
 /// What a browser may run and apply: these two, known by their SHA-256. A test compares.
-const STYLE_HASH: &str = "sha256-omqNCCGh5gR8A2CF5ywaxWC9Gm+46M1vtAxeEfq42p4=";
+const STYLE_HASH: &str = "sha256-F9PxoZoKk0e8pQVPcarxTX4Ec/8t6xLEQoj0XwZdGaI=";
 const SCRIPT_HASH: &str = "sha256-uqsKPdqt4KD1Ap1OnmMswpqXEnDLbwrQES2e0Xhbmc0=";
 
 /// What a page is made of.

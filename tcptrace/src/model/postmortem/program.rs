@@ -21,13 +21,16 @@ pub struct Program {
     pub process: Option<Arc<Process>>,
 }
 
+/// Name, unit and container.
+type Names<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
 impl Program {
     /// That of a stay.
     pub fn of(stay: &PastStay) -> Self {
         Self { host: Arc::clone(&stay.host), process: stay.process.clone() }
     }
 
-    fn key(&self) -> (&str, Option<(&str, Option<&str>, Option<&str>)>) {
+    fn key(&self) -> (&str, Option<Names<'_>>) {
         let process = self.process.as_deref();
         let names = process.map(|p| (&*p.comm, p.unit.as_deref(), p.container.as_deref()));
         (&self.host, names)

@@ -101,7 +101,7 @@ fn the_hashes_are_those_of_the_style_and_the_script() {
         let mut shell = Command::new("sh");
         let mut shell =
             shell.args(["-c", sum]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        io::Write::write_all(&mut shell.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let sum = shell.wait_with_output().unwrap().stdout;
         assert_eq!(hash, format!("sha256-{}", String::from_utf8(sum).unwrap().trim()));
     }

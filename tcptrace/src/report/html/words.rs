@@ -92,7 +92,7 @@ pub(super) struct Who<'a> {
 
 impl Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.program.process, self.processes.map(|processes| processes.count())) {
+        match (&self.program.process, self.processes.map(Processes::count)) {
             (Some(process), None | Some((0 | 1, _))) => Named(process).fmt(f)?,
             (Some(process), Some((count, more))) => {
                 write!(f, "{}", Escaped(&process.comm))?;
