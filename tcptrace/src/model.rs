@@ -18,6 +18,7 @@ pub mod group;
 pub mod history;
 pub mod ledger;
 pub mod orphans;
+pub mod postmortem;
 pub mod process;
 pub mod profile;
 pub mod proof;

@@ -8,6 +8,7 @@ pub mod escape;
 pub mod flame;
 pub mod flame_text;
 pub mod folded;
+pub mod html;
 pub mod json;
 pub mod patterns;
 pub mod pprof;

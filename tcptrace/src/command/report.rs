@@ -8,36 +8,35 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
 
-use super::{Style, destination, filters};
+use super::{Style, destination, filters, notice};
 use crate::advice::Advice;
 use crate::cli::OutputFormat;
 use crate::cli::report::{ReportArgs, ReportFormat, WeightChoice, window};
-use crate::model::history::PastStay;
+use crate::journal::history::History;
+use crate::model::filter::Filter;
+use crate::model::postmortem::{Account, Postmortem, Told};
 use crate::model::profile::by::Paths;
 use crate::model::profile::difference::Difference;
 use crate::model::profile::window::Window;
 use crate::model::profile::{Measure, Profile, Weight};
 use crate::report::about::About;
 use crate::report::flame_text::Canvas;
-use crate::report::{flame, flame_text, folded, json, pprof, speedscope};
+use crate::report::{flame, flame_text, folded, html, json, pprof, speedscope};
 use crate::sys::{clock, terminal};
 
 /// How many stays pass between two looks at the progress.
 const STEP: u64 = 1024;
-
-/// Gives every stay of a window to whoever asks.
-trait Past {
-    fn each(&mut self, window: Window, take: &mut dyn FnMut(PastStay)) -> Result<()>;
-}
-
-impl<F: FnMut(Window, &mut dyn FnMut(PastStay)) -> Result<()>> Past for F {
-    fn each(&mut self, window: Window, take: &mut dyn FnMut(PastStay)) -> Result<()> {
-        self(window, take)
-    }
-}
+/// Steps of the chart of a page.
+const STEPS: usize = 240;
 
 /// What is to be drawn.
-enum Drawn {
+struct Drawn {
+    flame: Flame,
+    /// What a page says besides.
+    account: Option<Account>,
+}
+
+enum Flame {
     Profile(Profile),
     Difference(Difference),
 }
@@ -55,24 +54,50 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
     };
     let zone = style.zone.clone();
     let (drawn, about) = if let Some(path) = &args.folded {
-        let profile = read_folded(path, measure)?;
-        (Drawn::Profile(profile), About { measure, window: None, baseline: None, zone })
+        let flame = Flame::Profile(read_folded(path, measure)?);
+        let about = About { measure, window: None, baseline: None, zone };
+        (Drawn { flame, account: None }, about)
     } else {
         let now = Zoned::new(clock::anchor().wall, zone.clone());
-        let asked = window(args.from, args.to, &now).context("--from and --to")?;
+        let mut asked = window(args.from, args.to, &now).context("--from and --to")?;
         let baseline = args.baseline.map(|span| window(Some(span.from), span.to, &now));
         let baseline = baseline.transpose().context("--baseline")?;
-        let drawn = fold(&mut no_journal(args), args, asked, baseline)?;
+        let mut history = open(args)?;
+        // Of the time before, nothing is known.
+        if let Some(known) = history.span().filter(|_| args.from.is_none()) {
+            asked.from = known.start.min(asked.to);
+        }
+        let drawn = fold(&mut history, args, (asked, baseline), format == ReportFormat::Html)?;
+        for warning in history.warnings() {
+            notice(&format!("{}: {}", warning.path.display(), warning.why));
+        }
         (drawn, About { measure, window: Some(asked), baseline, zone })
     };
     destination::write(&args.out, |out| write(out, format, &drawn, &about, args, style))
+}
+
+fn open(args: &ReportArgs) -> Result<History> {
+    History::open(&args.journals).map_err(|why| {
+        let advice = Advice::new(format!("{why:#}"))
+            .and_try("sudo tcptrace watch", "records in /var/lib/tcptrace")
+            .and_try("tcptrace report DIR", "reads another journal");
+        anyhow!(advice)
+    })
 }
 
 /// Says no to what would not make sense, before anything is read.
 fn refuse(args: &ReportArgs, format: ReportFormat) -> Result<()> {
     let to_stdout = args.out == Path::new("-");
     match format {
-        ReportFormat::Html => bail!("--format html is not built yet in this version"),
+        ReportFormat::Html if args.folded.is_some() => {
+            bail!("folded lines have no history: --format svg draws their flame graph")
+        }
+        ReportFormat::Html if to_stdout && io::stdout().is_terminal() => {
+            let advice = Advice::new("a page is not for a terminal")
+                .and_try("tcptrace report --format html --out stuck.html", "write it to a file")
+                .and_try("tcptrace report", "see the flame here");
+            Err(anyhow!(advice))
+        }
         ReportFormat::Pprof if to_stdout && io::stdout().is_terminal() => {
             let advice = Advice::new("pprof's format is not for a terminal")
                 .and_try("tcptrace report --format pprof --out stuck.pb.gz", "write it to a file")
@@ -89,49 +114,64 @@ fn refuse(args: &ReportArgs, format: ReportFormat) -> Result<()> {
     }
 }
 
-/// Until there is a reader of journals.
-fn no_journal(args: &ReportArgs) -> impl Past + use<> {
-    let journals: Vec<_> = args.journals.iter().map(|path| path.display().to_string()).collect();
-    move |_: Window, _: &mut dyn FnMut(PastStay)| {
-        let advice = Advice::new(format!("no journal in {}", journals.join(", ")))
-            .and_try("tcptrace report --folded FILE", "draw folded lines instead");
-        Err(anyhow!(advice))
-    }
-}
-
 fn fold(
-    past: &mut impl Past,
+    history: &mut History,
     args: &ReportArgs,
-    asked: Window,
-    baseline: Option<Window>,
+    (asked, baseline): (Window, Option<Window>),
+    with_account: bool,
 ) -> Result<Drawn> {
     let filter = filters::filter(&args.filter)?;
     let mut paths = Paths::new(&args.by);
+    let mut account = with_account.then(|| Postmortem::new(asked, STEPS));
     let progress = progress();
-    let mut fold = |window: Window| -> Result<Profile> {
+    let mut fold = |history: &mut History, window: Window, mut account: Option<&mut Postmortem>| {
         let (mut profile, mut seen) = (Profile::new(), 0u64);
-        past.each(window, &mut |stay| {
+        history.stays(window.from..window.to, &mut |stay| {
             seen += 1;
             if seen.is_multiple_of(STEP) {
                 progress.inc(STEP);
             }
             if let Some(time) = window.clip(&stay).filter(|_| filter.admits_past(&stay)) {
                 profile.add(paths.of(&stay), Weight { time, count: 1 });
+                if let Some(account) = &mut account {
+                    account.add(&stay);
+                }
             }
+            Ok(())
         })?;
-        Ok(profile)
+        anyhow::Ok(profile)
     };
-    let profile = fold(asked)?;
-    let drawn = match baseline {
-        None => Drawn::Profile(profile),
+    let profile = fold(history, asked, account.as_mut())?;
+    let flame = match baseline {
+        None => Flame::Profile(profile),
         Some(window) => {
-            let before = fold(window)?;
+            let before = fold(history, window, None)?;
             let before = (&before, window.length());
-            Drawn::Difference(Difference::new(before, (profile, asked.length())))
+            Flame::Difference(Difference::new(before, (profile, asked.length())))
         }
     };
     progress.finish_and_clear();
-    Ok(drawn)
+    let account = account.map(|account| complete(account, history, asked, &filter)).transpose()?;
+    Ok(Drawn { flame, account })
+}
+
+/// Adds what is known beside the stays: what was told, and what is missing.
+fn complete(
+    mut account: Postmortem,
+    history: &mut History,
+    asked: Window,
+    filter: &Filter,
+) -> Result<Account> {
+    history.groups(asked.from..asked.to, &mut |group| {
+        if filter.admits_past_group(&group) {
+            account.add_told(&Told::from(group));
+        }
+        Ok(())
+    })?;
+    for gap in history.gaps(asked.from..asked.to)? {
+        account.add_gap(&gap);
+    }
+    Ok(account.finish())
 }
 
 /// On stderr, and only if that is a terminal.
@@ -166,34 +206,55 @@ fn write(
     let to_stdout = args.out == Path::new("-");
     let width = terminal::columns(io::stdout()).filter(|_| to_stdout).unwrap_or(100);
     let canvas = Canvas { width, color: style.color && to_stdout };
-    match (format, drawn) {
-        (ReportFormat::Svg, Drawn::Profile(profile)) => flame::write(out, profile, about),
-        (ReportFormat::Svg, Drawn::Difference(both)) => flame::write_difference(out, both, about),
-        (ReportFormat::Folded, Drawn::Profile(profile)) => {
+    match (format, &drawn.flame) {
+        (ReportFormat::Svg, Flame::Profile(profile)) => flame::write(out, profile, about),
+        (ReportFormat::Svg, Flame::Difference(both)) => flame::write_difference(out, both, about),
+        (ReportFormat::Folded, Flame::Profile(profile)) => {
             folded::write(out, profile, about.measure)
         }
-        (ReportFormat::Folded, Drawn::Difference(both)) => {
+        (ReportFormat::Folded, Flame::Difference(both)) => {
             folded::write_difference(out, both, about.measure)
         }
-        (ReportFormat::Json, Drawn::Profile(profile)) => {
+        (ReportFormat::Json, Flame::Profile(profile)) => {
             json::profile(out, context, profile, about)
         }
-        (ReportFormat::Json, Drawn::Difference(both)) => {
+        (ReportFormat::Json, Flame::Difference(both)) => {
             json::difference(out, context, both, about)
         }
-        (ReportFormat::Text, Drawn::Profile(profile)) => {
+        (ReportFormat::Text, Flame::Profile(profile)) => {
             flame_text::write(out, profile, about, canvas)
         }
-        (ReportFormat::Text, Drawn::Difference(both)) => {
+        (ReportFormat::Text, Flame::Difference(both)) => {
             flame_text::write_difference(out, both, about, canvas)
         }
-        (ReportFormat::Speedscope, Drawn::Profile(profile)) => {
+        (ReportFormat::Speedscope, Flame::Profile(profile)) => {
             speedscope::write(out, profile, about)
         }
-        (ReportFormat::Pprof, Drawn::Profile(profile)) => pprof::write(out, profile, about),
-        (ReportFormat::Html, _)
-        | (ReportFormat::Speedscope | ReportFormat::Pprof, Drawn::Difference(_)) => {
+        (ReportFormat::Pprof, Flame::Profile(profile)) => pprof::write(out, profile, about),
+        (ReportFormat::Html, flame) => match &drawn.account {
+            Some(account) => html::write(out, &page(account, flame, about)),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        },
+        (ReportFormat::Speedscope | ReportFormat::Pprof, Flame::Difference(_)) => {
             Err(io::ErrorKind::Unsupported.into())
         }
+    }
+}
+
+fn page<'a>(account: &'a Account, flame: &'a Flame, about: &About) -> html::Page<'a> {
+    let (profile, baseline) = match flame {
+        Flame::Profile(profile) => (profile, None),
+        Flame::Difference(difference) => {
+            let baseline = |window| html::Baseline { window, difference };
+            (difference.after(), about.baseline.map(baseline))
+        }
+    };
+    html::Page {
+        title: "",
+        postmortem: account,
+        profile,
+        baseline,
+        zone: about.zone.clone(),
+        generated: clock::anchor().wall,
     }
 }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::history::PastStay;
+use super::history::{PastGroup, PastStay};
 use super::process::Process;
 use super::socket::{Endpoints, NetNs};
 use super::stay::Stay;
@@ -85,6 +85,12 @@ impl Filter {
         self.admits(stay.netns, &endpoints, stay.verdict, stay.process.iter().map(|p| &**p))
     }
 
+    /// Whether `group` is asked for, by its process and its verdict: of its sockets a journal does not
+    /// know which they were.
+    pub fn admits_past_group(&self, group: &PastGroup) -> bool {
+        self.admits_process(group.verdict, group.process.iter().map(|process| &**process))
+    }
+
     fn admits<'a>(
         &self,
         netns: Option<NetNs>,
@@ -92,8 +98,15 @@ impl Filter {
         verdict: Verdict,
         processes: impl Iterator<Item = &'a Process> + Clone,
     ) -> bool {
-        self.sockets.admits(netns, endpoints)
-            && any_or_none(&self.verdicts, |&wanted| wanted == verdict)
+        self.sockets.admits(netns, endpoints) && self.admits_process(verdict, processes)
+    }
+
+    fn admits_process<'a>(
+        &self,
+        verdict: Verdict,
+        processes: impl Iterator<Item = &'a Process> + Clone,
+    ) -> bool {
+        any_or_none(&self.verdicts, |&wanted| wanted == verdict)
             && any_or_none(&self.pids, |&pid| processes.clone().any(|p| p.pid == pid))
             && any_or_none(&self.comms, |comm| processes.clone().any(|p| &p.comm == comm))
             && any_or_none(&self.cgroups, |group| processes.clone().any(|p| in_group(p, group)))

@@ -1,6 +1,6 @@
 //! Text for people.
 
-mod words;
+pub(super) mod words;
 
 use core::fmt::{self, Display};
 use core::time::Duration;

@@ -27,7 +27,7 @@ impl Display for Culprit<'_> {
     }
 }
 
-pub(super) struct Named<'a>(pub(super) &'a Process);
+pub(in crate::report) struct Named<'a>(pub(in crate::report) &'a Process);
 
 impl Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +117,7 @@ impl Display for Ended<'_> {
     }
 }
 
-pub(super) const fn ended_words(by: EndedBy) -> &'static str {
+pub(in crate::report) const fn ended_words(by: EndedBy) -> &'static str {
     match by {
         EndedBy::Closed => "closed",
         EndedBy::Shutdown => "shut down, the descriptor kept",
