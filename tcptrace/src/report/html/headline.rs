@@ -47,9 +47,11 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, words: &Words) -> io:
     };
     let (stays, state) = (worst.tally.stays, worst.state);
     let noun = if stays == 1 { "connection" } else { "connections" };
-    let verb = if worst.program.process.is_some() { "left" } else { "had" };
     let (who, stays) = (Html(who(worst, words)), Count(stays));
-    writeln!(out, "<h1>{who} {verb} {stays} {noun} in {state}</h1>")?;
+    match worst.program.process {
+        Some(_) => writeln!(out, "<h1>{who} left {stays} {noun} in {state}</h1>")?,
+        None => writeln!(out, "<h1>{stays} {noun} in {state}, {who}</h1>")?,
+    }
     writeln!(out, "<p class=\"why\">{}.</p>", Html(sentence(worst.verdict.why())))?;
     facts(out, account, worst, words)?;
     writeln!(out, "</header>")?;

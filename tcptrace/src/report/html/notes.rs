@@ -126,8 +126,8 @@ pub(super) fn help(out: &mut impl Write) -> io::Result<()> {
          second are two. What lies outside the window is not counted.</dd></div>\n\
          <div><dt>Stuck at the end</dt><dd>Not ended when the window did, or when the recorder did, \
          whichever was first.</dd></div>\n\
-         <div><dt>Read to the end</dt><dd>Sockets that the same code has read the end of file of, \
-         since tcptrace has watched the process, and how many of these were closed. Where nearly all \
+         <div><dt>On this path</dt><dd>Sockets that the same code has opened, or read to the end, since \
+         tcptrace has watched the process, and how many of these were closed. Where nearly all \
          were, look for the branch that does not.</dd></div>\n\
          <div><dt>Code path</dt><dd>The innermost function first. The flame graph has the whole \
          stack.</dd></div>\n\

@@ -74,7 +74,7 @@ pub(super) fn paths(out: &mut impl Write, account: &Account, words: &Words) -> i
             ("Program", false),
             ("Verdict", false),
             ("Code path", false),
-            ("Read to the end", true),
+            ("On this path", true),
             ("Of these closed", true),
             ("Stays", true),
             ("Stuck at the end", true),
