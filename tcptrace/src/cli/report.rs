@@ -41,7 +41,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FROM..TO", requires = "from", conflicts_with = "folded")]
     pub baseline: Option<Span>,
     /// Draw these folded lines, in socket-milliseconds (or sockets), instead of a journal; - for stdin
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["journals", "by"])]
     pub folded: Option<PathBuf>,
     /// What to report on.
     #[command(flatten)]
@@ -110,6 +110,8 @@ mod tests {
             ("tcptrace report --from 2h --baseline 2d", "like 2d..1d"),
             ("tcptrace report --baseline 2d..1d", "--from <TIME>"),
             ("tcptrace report --folded - --from 2h", "cannot be used with"),
+            ("tcptrace report dir --folded -", "cannot be used with"),
+            ("tcptrace report --by host --folded -", "cannot be used with"),
             ("tcptrace report --format gif", "[possible values: html, svg"),
         ] {
             let error = parse(line).unwrap_err();

@@ -88,6 +88,9 @@ fn open(args: &ReportArgs) -> Result<History> {
 /// Says no to what would not make sense, before anything is read.
 fn refuse(args: &ReportArgs, format: ReportFormat) -> Result<()> {
     let to_stdout = args.out == Path::new("-");
+    if args.folded.is_some() && filters::filter(&args.filter)? != Filter::default() {
+        bail!("folded lines do not say whose they are: filters are for journals");
+    }
     match format {
         ReportFormat::Html if args.folded.is_some() => {
             bail!("folded lines have no history: --format svg draws their flame graph")

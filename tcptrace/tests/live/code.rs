@@ -125,13 +125,13 @@ fn two_paths_of_one_process_are_two_groups() {
 }
 
 /// A node that reads the end of file in libuv's loop and does not close.
-struct Node {
+pub struct Node {
     child: Child,
     local: String,
 }
 
 impl Node {
-    fn start(port: u16) -> Self {
+    pub fn start(port: u16) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/code/client.mjs");
         let mut child = Command::new("node")
             .args(["--perf-basic-prof", "--interpreted-frames-native-stack"])
@@ -146,6 +146,10 @@ impl Node {
         let mut local = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut local).unwrap();
         Self { child, local: local.trim().to_owned() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 

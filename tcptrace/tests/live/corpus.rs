@@ -102,10 +102,10 @@ pub fn trials() -> Vec<Trial> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Case {
-    program: &'static str,
-    name: &'static str,
-    leaks: bool,
+pub struct Case {
+    pub program: &'static str,
+    pub name: &'static str,
+    pub leaks: bool,
 }
 
 fn cases() -> impl Iterator<Item = Case> {
@@ -149,7 +149,7 @@ fn run(program: &str) -> Command {
 }
 
 /// A case that is under way.
-struct Running {
+pub struct Running {
     case: Case,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -158,7 +158,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(case: Case) -> Self {
+    pub fn start(case: Case) -> Self {
         let mut command = run(case.program);
         command.arg(case.name).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -180,8 +180,12 @@ impl Running {
         format!("{} {}", self.case.program, self.case.name)
     }
 
-    fn leaks(&self) -> &[Value] {
+    pub fn leaks(&self) -> &[Value] {
         self.truth["sockets"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Every process that plays a part.
@@ -196,7 +200,7 @@ impl Running {
     }
 
     /// Ends the situation; how it says that the stays ended.
-    fn end(&mut self) -> Value {
+    pub fn end(&mut self) -> Value {
         writeln!(self.stdin.as_mut().unwrap(), "end").unwrap();
         self.read()["ended_by"].take()
     }

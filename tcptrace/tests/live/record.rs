@@ -9,6 +9,8 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 
 use crate::actor::Actor;
+use crate::code::Node;
+use crate::corpus::{Case, Running};
 use crate::watch::pair;
 use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
 
@@ -19,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         a_second_one_runs_without_a_record,
         ages_are_exact_beside_a_record_and_after_a_restart,
         a_directory_that_cannot_be_is_an_error,
+        two_programs_are_as_wide_as_they_say,
     ]
 }
 
@@ -151,4 +154,62 @@ fn a_directory_that_cannot_be_is_an_error() {
     let (code, _, err) = finish(command().args(args));
     assert_eq!(code, Some(1), "{err}");
     assert!(err.starts_with("error: cannot record in "), "{err}");
+}
+
+/// How long a leak is watched, so that 2 % of it are more than its clocks are apart.
+const LEAK: Duration = Duration::from_secs(3);
+
+/// The widths of the frames of `pid`, in milliseconds, by the path.
+fn widths(dir: &Path, pid: u32) -> Vec<(String, f64)> {
+    let pid = pid.to_string();
+    let args = ["report", dir.to_str().unwrap(), "--format", "folded", "--pid", &pid];
+    let (code, out, err) = finish(command().args(args));
+    assert_eq!(code, Some(0), "{err}");
+    let line = |line: &str| {
+        let (path, width) = line.rsplit_once(' ').unwrap();
+        (path.to_owned(), width.parse().unwrap())
+    };
+    out.lines().map(line).collect()
+}
+
+fn check_width(widths: &[(String, f64)], function: &str, least: Duration, most: Duration) {
+    let on_path = widths.iter().filter(|(path, _)| path.contains(function));
+    let width: f64 = on_path.map(|(_, width)| width).sum();
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    assert!(
+        width >= millis(least) * 0.98 && width <= millis(most) * 1.02,
+        "{function}: {width} ms, in truth {least:?} to {most:?}: {widths:#?}"
+    );
+}
+
+fn two_programs_are_as_wide_as_they_say() {
+    let dir = fresh_directory();
+    let mut server = Actor::start();
+    let watch = recording(&dir);
+    // A program in C that reads the end of file and keeps the connection.
+    let before = Instant::now();
+    let mut c = Running::start(Case { program: "c", name: "eof_read", leaks: true });
+    let c_began = (before, Instant::now());
+    let function = c.leaks()[0]["function"].as_str().unwrap().to_owned();
+    // And one in JavaScript, whose connect is the code to look at.
+    let listener = server.listen("127.0.0.1");
+    let node = Node::start(listener.local_port);
+    let accepted = server.accept(listener);
+    let before = Instant::now();
+    server.close(accepted);
+    let node_began = (before, Instant::now());
+    std::thread::sleep(LEAK);
+    let before = Instant::now();
+    c.end();
+    let c_ended = (before, Instant::now());
+    let (node_pid, before) = (node.pid(), Instant::now());
+    drop(node);
+    let node_ended = (before, Instant::now());
+    watch.stop();
+    let least = |began: (Instant, Instant), ended: (Instant, Instant)| ended.0 - began.1;
+    let most = |began: (Instant, Instant), ended: (Instant, Instant)| ended.1 - began.0;
+    let (c_least, c_most) = (least(c_began, c_ended), most(c_began, c_ended));
+    check_width(&widths(&dir, c.pid()), &function, c_least, c_most);
+    let (node_least, node_most) = (least(node_began, node_ended), most(node_began, node_ended));
+    check_width(&widths(&dir, node_pid), "internalConnect", node_least, node_most);
 }

@@ -112,17 +112,20 @@ impl Paths {
         path
     }
 
-    /// The code that read the end of file or shut down; else the code that opened the connection, and
-    /// what is known instead; else that alone.
+    /// The code that read the end of file or shut down, unless an event loop does that for all; else the
+    /// code that opened the connection, and what is known instead; else that alone.
     fn code(&mut self, stay: &PastStay, path: &mut Vec<FrameName>) {
         let walked = |stack: &Option<Arc<Stack>>| stack.clone().filter(|s| !s.frames.is_empty());
-        if let Some(stack) = walked(&stay.stack) {
-            path.extend_from_slice(self.spell(stack));
+        let (last, opened) = (walked(&stay.stack), walked(&stay.opened));
+        let for_all = opened.is_some() && last.as_ref().is_some_and(|last| last.is_event_loop());
+        if let Some(last) = last.filter(|_| !for_all) {
+            path.extend_from_slice(self.spell(last));
             return;
         }
-        let opened = walked(&stay.opened).map(|stack| path.extend_from_slice(self.spell(stack)));
         let here = if opened.is_some() { "opened here: " } else { "" };
-        path.push(FrameName::new(FrameKind::Note, format!("{here}{}", note(stay))));
+        path.extend(opened.into_iter().flat_map(|stack| self.spell(stack).to_vec()));
+        let what = if for_all { "end of file read by an event loop".into() } else { note(stay) };
+        path.push(FrameName::new(FrameKind::Note, format!("{here}{what}")));
     }
 
     fn spell(&mut self, stack: Arc<Stack>) -> &[FrameName] {
@@ -237,6 +240,16 @@ mod tests {
             let note = note(PastStay { verdict, ..blind.clone() });
             assert!(!note.is_empty() && !note.chars().any(|c| c.is_ascii_digit()), "{note}");
         }
+    }
+
+    #[test]
+    fn an_event_loop_gives_way_to_who_opened_the_connection() {
+        let reads = Some(past::stack(&["uv__io_poll", "uv__read"]));
+        let stay = PastStay { stack: reads, opened: None, ..past::stay() };
+        assert_eq!(path(&stay, &[By::Stack]), ["uv__io_poll", "uv__read"], "better than nothing");
+        let stay = PastStay { opened: Some(past::stack(&["main", "connect"])), ..stay };
+        let expect = ["main", "connect", "opened here: end of file read by an event loop"];
+        assert_eq!(path(&stay, &[By::Stack]), expect);
     }
 
     #[test]
