@@ -110,6 +110,7 @@ fn stay(serial: u64, since: u64) -> Stay {
         since: at(since),
         since_earliest: at(since),
         exact: true,
+        entered: at(since),
         circumstances: None,
         progress: None,
         progress_at: at(since),

@@ -61,13 +61,17 @@ impl Ledger {
     pub fn known(
         &mut self,
         id: Arc<str>,
-        stay: Stay,
+        mut stay: Stay,
         evidence: &Arc<Evidence>,
         finding: &Arc<Finding>,
     ) -> Option<Entry> {
         let before = self.kept.insert(stay.id, Arc::clone(finding));
         if before.is_some_and(|before| !before.differs(finding)) {
             return None;
+        }
+        // What it was before has been kept as a stay of its own.
+        if stay.orphan && stay.entered > stay.since {
+            (stay.since, stay.since_earliest) = (stay.entered, stay.entered);
         }
         let (evidence, finding) = (Arc::clone(evidence), Arc::clone(finding));
         let at = evidence.looked_at;

@@ -111,7 +111,8 @@ impl Orphans {
             self.look(stay.netns, ended.at);
         } else if due <= ended.at.after(LONGEST) {
             if ended.at.since(stay.since) >= WORTH_REMEMBERING {
-                self.remembered.insert(Name::of(&stay), stay);
+                let orphaned = Stay { entered: ended.at, ..stay };
+                self.remembered.insert(Name::of(&stay), orphaned);
             } else {
                 self.closers.remember(&stay);
             }
@@ -237,6 +238,7 @@ fn first_seen(socket: &Observed, since: Instant) -> Stay {
         since,
         since_earliest: Instant::default(),
         exact: false,
+        entered: since,
         circumstances: None,
         progress: None,
         progress_at: since,

@@ -54,6 +54,8 @@ pub struct Stay {
     pub since_earliest: Instant,
     /// Whether its beginning was seen.
     pub exact: bool,
+    /// When this part of it began: an orphan's clock is that of the socket while it was held.
+    pub entered: Instant,
     /// What the kernel said at that moment; `None` for a socket that was there first and where the
     /// probe does not tell.
     pub circumstances: Option<Circumstances>,

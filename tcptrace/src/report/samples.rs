@@ -54,6 +54,7 @@ pub fn alert() -> Alert {
         since,
         since_earliest: since,
         exact: true,
+        entered: since,
         circumstances: None,
         progress: None,
         progress_at: since,

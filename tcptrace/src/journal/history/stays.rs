@@ -226,6 +226,7 @@ pub fn usual_id(
         since: none,
         since_earliest: none,
         exact: false,
+        entered: none,
         circumstances: None,
         progress: None,
         progress_at: none,

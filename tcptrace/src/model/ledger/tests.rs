@@ -2,6 +2,7 @@ use super::*;
 use crate::model::event::OnCpu;
 use crate::model::socket::{Endpoints, SocketKey};
 use crate::model::stay::EndedBy;
+use crate::model::verdict::Confidence;
 
 fn at(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
@@ -22,6 +23,7 @@ fn stay(serial: u64, state: StayState, since: u64) -> Stay {
         since: at(since),
         since_earliest: at(since),
         exact: true,
+        entered: at(since),
         circumstances: None,
         progress: None,
         progress_at: at(since),
@@ -82,4 +84,26 @@ fn intervals_tell_what_is_new_and_follow_one_another() {
     assert_eq!((second.from, second.to), (at(10_000), at(25_000)));
     assert_eq!((second.lost.ring, second.gaps), (2, 0));
     assert!(second.transitions.is_empty() && second.short.is_empty());
+}
+
+#[test]
+fn what_was_held_and_is_an_orphan_now_is_kept_from_then_on() {
+    let mut ledger = Ledger::new(at(0));
+    let mut kept = |stay: Stay| {
+        let finding = Finding {
+            verdict: Verdict::Orphan,
+            confidence: Confidence::High,
+            code: None,
+            blame: None,
+        };
+        let evidence = Arc::new(Evidence::default());
+        match ledger.known("id".into(), stay, &evidence, &Arc::new(finding)) {
+            Some(Entry::Stay(known)) => known.stay.since,
+            other => panic!("{other:?}"),
+        }
+    };
+    let held = Stay { entered: at(10), ..stay(1, StayState::FinWait2, 10) };
+    assert_eq!(kept(held), at(10));
+    let orphan = Stay { orphan: true, entered: at(5000), ..stay(2, StayState::FinWait2, 10) };
+    assert_eq!(kept(orphan), at(5000));
 }

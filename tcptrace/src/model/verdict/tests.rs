@@ -32,6 +32,7 @@ fn case(state: StayState) -> (Stay, Evidence) {
         since: at(100),
         since_earliest: at(100),
         exact: true,
+        entered: at(100),
         circumstances: Some(Circumstances {
             shutdown: 1,
             has_socket: true,
