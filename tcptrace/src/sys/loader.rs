@@ -192,6 +192,7 @@ fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets
             .map_max_entries("DEEDS", SMALLEST_RING)
             .map_max_entries("STACKS", SMALLEST_RING)
             .map_max_entries("PATHS", SMALLEST_TABLE)
+            .map_max_entries("PYTHONS", SMALLEST_TABLE)
             .map_max_entries("EOF_TOLD", SMALLEST_TABLE)
             .map_max_entries("OUTLIVING", SMALLEST_TABLE);
     }
