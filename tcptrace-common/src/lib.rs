@@ -215,6 +215,8 @@ pub struct DeedRecord {
 
 /// Stacks are copied by pages of this size, whatever the machine's are.
 pub const STACK_PAGE: usize = 4096;
+/// Python functions that are copied at most.
+pub const PYTHON_FRAMES: usize = 24;
 /// How much of a stack is copied at most.
 pub const STACK_BYTES: usize = 4 * STACK_PAGE;
 
@@ -236,8 +238,15 @@ pub struct StackRecord {
     pub bp: u64,
     /// How many bytes were copied.
     pub len: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// How many of the Python functions of this thread are in `python`; 0: none, or not known.
+    pub python_len: u32,
+    /// Which of them were called from C, a bit each: these have a C frame of the interpreter's.
+    pub python_entries: u32,
+    /// 1 if the last of them is the outermost.
+    pub python_ended: u32,
+    /// The Python functions, the innermost first: addresses of the code object and of the instruction
+    /// before the next one. What is past `python_len` is of no meaning.
+    pub python: [[u64; 2]; PYTHON_FRAMES],
     /// The copy.
     pub stack: [u8; STACK_BYTES],
 }
@@ -255,7 +264,7 @@ pub mod deed {
 }
 
 const _: () = assert!(size_of::<DeedRecord>() == 72);
-const _: () = assert!(size_of::<StackRecord>() == 40 + STACK_BYTES);
+const _: () = assert!(size_of::<StackRecord>() == 48 + 16 * PYTHON_FRAMES + STACK_BYTES);
 const _: () = assert!(size_of::<TransitionRecord>() == 112);
 const _: () = assert!(size_of::<ShortTransitionRecord>() == 64);
 const _: () = assert!(size_of::<HolderRecord>() == 104);
@@ -290,6 +299,8 @@ pub mod feature {
     /// Where [`TASK_BTF`] is missing, `bpf_probe_read_kernel` stands in: refused where the kernel is
     /// locked down for confidentiality.
     pub const PROBE_READ: u32 = 1 << 4;
+    /// The functions of Python programs are wanted in code paths.
+    pub const PYTHON: u32 = 1 << 5;
     /// Code paths are wanted (`bpf_task_pt_regs`, 5.15).
     pub const STACKS: u32 = 1 << 3;
 }
@@ -373,6 +384,8 @@ pub struct Offsets {
     pub pt_sp: u32,
     /// `pt_regs.bp`
     pub pt_bp: u32,
+    /// `task_struct.thread.fsbase`; 0 where it is not to be had.
+    pub task_thread_pointer: u32,
     /// Which bit of `skc_flags` is `SOCK_DEAD`, from `enum sock_flags`.
     pub sock_dead_bit: u32,
     /// Which is `SOCK_DONE`.

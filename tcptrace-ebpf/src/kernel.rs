@@ -70,6 +70,7 @@ const ZERO: Offsets = Offsets {
     pt_ip: 0,
     pt_sp: 0,
     pt_bp: 0,
+    task_thread_pointer: 0,
     sock_dead_bit: 0,
     sock_done_bit: 0,
 };
@@ -86,6 +87,12 @@ fn known(value: &'static u32) -> u32 {
 #[inline(always)]
 pub fn has(bit: u32) -> bool {
     known(&FEATURES) & bit != 0
+}
+
+/// Whether the kernel tells a task's thread pointer.
+#[inline(always)]
+pub fn has_thread_pointer() -> bool {
+    known(&OFFSETS.task_thread_pointer) != 0
 }
 
 /// `SOCK_DEAD` and `SOCK_DONE` of a socket's flags, as [`flag::DEAD`] and [`flag::DONE`].
@@ -176,6 +183,13 @@ impl Task {
     #[inline(always)]
     pub fn in_program(self) -> bool {
         self.0.load::<u32>(|o| &o.task_flags) & (PF_EXITING | PF_KTHREAD) == 0
+    }
+
+    /// What the thread library knows the thread by: `pthread_self()`. Thread ids would be those of the
+    /// process's own pid namespace. Only with [`feature::TASK_BTF`] and [`has_thread_pointer`].
+    #[inline(always)]
+    pub fn thread_pointer(self) -> u64 {
+        self.0.load(|o| &o.task_thread_pointer)
     }
 
     /// `PF_EXITING` as [`flag::EXITING`], with [`flag::TASK`] if it could be looked at.

@@ -7,6 +7,7 @@ mod classic;
 mod deeds;
 mod holders;
 mod kernel;
+mod python;
 mod ring;
 mod stacks;
 mod transition;

@@ -17,6 +17,7 @@ use aya_ebpf::{
 use tcptrace_common::{STACK_PAGE, StackRecord, feature};
 
 use crate::kernel::{KernelPtr, Task, has};
+use crate::python;
 
 /// Copies that are made in a second at most.
 const BUDGET: u64 = 100;
@@ -53,10 +54,13 @@ pub fn path() -> u32 {
     }
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let depth = sp & 0xfff;
-    let mixed =
-        (u64::from(pid) << 32 | depth).wrapping_mul(MIX) ^ ip.wrapping_mul(MIX.rotate_left(32));
+    let frame = python::innermost(pid, task);
+    let python = if frame == 0 { 0 } else { python::mark(frame) };
+    let mixed = (u64::from(pid) << 32 | depth).wrapping_mul(MIX)
+        ^ ip.wrapping_mul(MIX.rotate_left(32))
+        ^ python;
     let path = (mixed >> 32) as u32 | 1;
-    if PATHS.get_ptr(&path).is_none() && afford() && copy(regs, path, pid, ip, sp) {
+    if PATHS.get_ptr(&path).is_none() && afford() && copy(regs, path, pid, frame) {
         let _ = PATHS.insert(path, 1, 0);
     }
     path
@@ -77,7 +81,8 @@ fn afford() -> bool {
 }
 
 #[inline(always)]
-fn copy(regs: KernelPtr, path: u32, pid: u32, ip: u64, sp: u64) -> bool {
+fn copy(regs: KernelPtr, path: u32, pid: u32, frame: u64) -> bool {
+    let (ip, sp): (u64, u64) = (regs.load(|o| &o.pt_ip), regs.load(|o| &o.pt_sp));
     let Some(mut entry) = STACKS.reserve::<StackRecord>(0) else { return false };
     let record = entry.as_mut_ptr();
     let mut len = 0;
@@ -99,7 +104,7 @@ fn copy(regs: KernelPtr, path: u32, pid: u32, ip: u64, sp: u64) -> bool {
         (&raw mut (*record).bp).write(regs.load(|o| &o.pt_bp));
         (&raw mut (*record).pid).write(pid);
         (&raw mut (*record).len).write(len as u32);
-        (&raw mut (*record).reserved).write(0);
+        python::copy(record, frame);
     }
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     len != 0

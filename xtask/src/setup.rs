@@ -95,9 +95,13 @@ pub fn for_building() -> Result<PathBuf> {
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
     // Programs of the corpus are written in these.
-    for (program, package) in
-        [("python3", "python3"), ("node", "nodejs"), ("javac", "default-jdk-headless")]
-    {
+    for (program, package) in [
+        ("python3", "python3"),
+        // Whose functions are shown.
+        ("python3.11", "python3.11"),
+        ("node", "nodejs"),
+        ("javac", "default-jdk-headless"),
+    ] {
         if !succeeds(Command::new(program).arg("--version")) {
             apt(&[package])?;
         }

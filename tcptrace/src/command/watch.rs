@@ -53,7 +53,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     if accepts {
         say_blind_to_accepts(&probe);
     }
-    let stacks = stacks.then(|| probe.take_stacks()).transpose()?;
+    let stacks = stacks.then(|| probe.take_stacks(&kernel)).transpose()?;
     let holders = open_holders(&mut kernel);
     let began = clock::anchor();
     let mut thresholds = Thresholds {

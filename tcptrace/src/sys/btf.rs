@@ -344,6 +344,7 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
         pt_ip: register("ip")?,
         pt_sp: register("sp")?,
         pt_bp: register("bp")?,
+        task_thread_pointer: optional("task_struct", "thread.fsbase"),
         sock_dead_bit: btf.enumerator("sock_flags", "SOCK_DEAD")?,
         sock_done_bit: btf.enumerator("sock_flags", "SOCK_DONE")?,
     })

@@ -24,7 +24,7 @@ const SMALLEST_RING: u32 = 4096;
 /// An LRU table wants some room for each CPU.
 const SMALLEST_TABLE: u32 = 1024;
 /// Everything that a kernel may lack.
-const NEWEST: u32 = feature::COOKIE | feature::TASK_BTF | feature::STACKS;
+const NEWEST: u32 = feature::COOKIE | feature::TASK_BTF | feature::STACKS | feature::PYTHON;
 /// What loading fails without.
 const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
 
@@ -104,6 +104,8 @@ impl Kernel {
                 Err(error) if features == 0 || is_refusal(&error) => {
                     return Err(explain(error.into()));
                 }
+                // A verifier may have had enough of it.
+                Err(_) if features & feature::PYTHON != 0 => features &= !feature::PYTHON,
                 // From the newest to the oldest: 5.15 has a task's registers, 5.12 cookies, 5.11 the
                 // current task.
                 Err(_) if features & feature::STACKS != 0 => features &= !feature::STACKS,
@@ -177,7 +179,7 @@ impl Types {
 
 fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets) -> Result<Ebpf> {
     let on_cpu = if globals.on_cpu { feature::ON_CPU } else { 0 };
-    let unwanted = if globals.stacks { 0 } else { feature::STACKS };
+    let unwanted = if globals.stacks { 0 } else { feature::STACKS | feature::PYTHON };
     let (offsets, features) = (PodOffsets(*offsets), (features | on_cpu) & !unwanted);
     let mut loader = EbpfLoader::new();
     loader
@@ -191,7 +193,9 @@ fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets
         loader
             .map_max_entries("DEEDS", SMALLEST_RING)
             .map_max_entries("STACKS", SMALLEST_RING)
+            .map_max_entries("EXECS", SMALLEST_RING)
             .map_max_entries("PATHS", SMALLEST_TABLE)
+            .map_max_entries("PYTHONS", SMALLEST_TABLE)
             .map_max_entries("EOF_TOLD", SMALLEST_TABLE)
             .map_max_entries("OUTLIVING", SMALLEST_TABLE);
     }

@@ -150,8 +150,8 @@ impl Probe {
     ///
     /// # Errors
     /// If they were taken already.
-    pub fn take_stacks(&mut self) -> Result<Stacks> {
-        Stacks::take(&mut self.ebpf)
+    pub fn take_stacks(&mut self, kernel: &Kernel) -> Result<Stacks> {
+        Stacks::take(&mut self.ebpf, kernel.btf())
     }
 
     /// Where its transitions come from.

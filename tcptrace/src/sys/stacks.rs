@@ -2,6 +2,7 @@
 //! unwound and named only if somebody is told of them.
 
 mod maps;
+mod python;
 mod symbols;
 mod unwind;
 
@@ -10,11 +11,13 @@ use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use aya::Ebpf;
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{HashMap as BpfMap, MapData, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf};
 use bytes::Buf as _;
 use maps::Mapping;
-use tcptrace_common::{STACK_BYTES, StackRecord};
+use python::{Functions, Pythons};
+use tcptrace_common::{PYTHON_FRAMES, STACK_BYTES, StackRecord};
 
 use super::process;
 use crate::model::code::{PathId, Stack};
@@ -25,6 +28,7 @@ const KEPT: usize = 512;
 /// What was captured, by code path.
 pub struct Stacks {
     ring: RingBuf<MapData>,
+    pythons: Pythons,
     kept: HashMap<PathId, Kept>,
     order: VecDeque<PathId>,
 }
@@ -45,19 +49,33 @@ struct Captured {
     /// From the beginning of the page that `sp` points into.
     stack: Vec<u8>,
     mappings: Arc<[Mapping]>,
+    /// The Python functions as copied: code objects and instructions.
+    frames: Vec<[u64; 2]>,
+    entries: u32,
+    ended: bool,
+    python: Option<Functions>,
 }
 
 impl Stacks {
     /// Takes the ring out of the loaded object.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
-        let map = ebpf.take_map("STACKS").context("no map STACKS")?;
+    pub(super) fn take(ebpf: &mut Ebpf, btf: Option<&Btf>) -> Result<Self> {
+        let mut map = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+        let ring = RingBuf::try_from(map("STACKS")?)?;
+        let execs = RingBuf::try_from(map("EXECS")?)?;
+        let mut pythons = Pythons::new(BpfMap::try_from(map("PYTHONS")?)?, execs);
+        if let Some(why) = btf.and_then(|btf| attach_execed(ebpf, btf).err()) {
+            tracing::info!("Python programs are found by their first stack: {why:#}");
+        }
+        // Those that begin from now on are told of.
+        pythons.scan();
         let (kept, order) = (HashMap::new(), VecDeque::new());
-        Ok(Self { ring: RingBuf::try_from(map)?, kept, order })
+        Ok(Self { ring, pythons, kept, order })
     }
 
     /// Takes in what was copied. The sooner after the copy the better: a process that has ended has
     /// no mappings any more.
     pub fn drain(&mut self) {
+        self.pythons.meet_new();
         // Many copies of one process mostly come together.
         let mut processes = HashMap::<u32, (Arc<[Mapping]>, Option<u64>)>::new();
         while let Some(record) = self.ring.next() {
@@ -68,6 +86,11 @@ impl Stacks {
                 (maps::executable(&maps).into(), process::start_ticks(pid))
             });
             (captured.mappings, captured.start_ticks) = (Arc::clone(mappings), *start_ticks);
+            if let Some(start_ticks) = *start_ticks {
+                self.pythons.meet(pid, start_ticks);
+            }
+            let Captured { frames, entries, ended, .. } = &captured;
+            captured.python = self.pythons.functions(pid, frames, *entries, *ended);
             if self.order.len() >= KEPT
                 && let Some(oldest) = self.order.pop_front()
             {
@@ -91,6 +114,14 @@ impl Stacks {
     }
 }
 
+fn attach_execed(ebpf: &mut Ebpf, btf: &Btf) -> Result<()> {
+    let program = ebpf.program_mut("execed").context("the object has no such program")?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load("sched_process_exec", btf)?;
+    program.attach()?;
+    Ok(())
+}
+
 impl Captured {
     fn name(&self) -> Option<Stack> {
         if self.mappings.is_empty() {
@@ -101,7 +132,11 @@ impl Captured {
             self.start_ticks.is_some() && process::start_ticks(self.pid) == self.start_ticks;
         let (addresses, complete) = unwind::walk(self, alive);
         let frames = symbols::name(&addresses, self.pid, alive, &self.mappings);
-        (!frames.is_empty()).then_some(Stack { frames, complete })
+        let mut stack = Stack { frames, complete };
+        if let Some(python) = &self.python {
+            python::weave(&mut stack, python);
+        }
+        (!stack.frames.is_empty()).then_some(stack)
     }
 }
 
@@ -115,8 +150,15 @@ fn decode(mut bytes: &[u8]) -> Option<(PathId, Captured)> {
     let pid = buf.get_u32_ne();
     let (ip, sp, bp) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
     let len = (buf.get_u32_ne() as usize).min(STACK_BYTES);
-    buf.advance(4);
+    let python_len = (buf.get_u32_ne() as usize).min(PYTHON_FRAMES);
+    let (entries, ended) = (buf.get_u32_ne(), buf.get_u32_ne() == 1);
+    let mut frames: Vec<_> =
+        (0..PYTHON_FRAMES).map(|_| [buf.get_u64_ne(), buf.get_u64_ne()]).collect();
+    frames.truncate(python_len);
     let stack = buf[..len].to_vec();
-    let captured = Captured { pid, start_ticks: None, ip, sp, bp, stack, mappings: [].into() };
-    Some((path, captured))
+    let (start_ticks, mappings, python) = (None, [].into(), None);
+    Some((
+        path,
+        Captured { pid, start_ticks, ip, sp, bp, stack, mappings, frames, entries, ended, python },
+    ))
 }

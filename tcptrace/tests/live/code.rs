@@ -1,6 +1,7 @@
 //! Code paths: which code opened a connection, and which shut it down or closed it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::watch::{pair, watch};
+use crate::watcher::Tcptrace;
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -20,6 +22,8 @@ pub fn trials() -> Vec<Trial> {
         two_paths_of_one_process_are_two_groups,
         an_event_loop_leads_with_the_connect,
         without_stacks_there_are_none,
+        python_functions_are_told_apart,
+        python_that_begins_later_is_known_from_its_first_stack,
     ]
 }
 
@@ -181,6 +185,56 @@ fn an_event_loop_leads_with_the_connect() {
     let stack = alert["evidence"]["opened"]["stack"].as_array().unwrap();
     let named = stack.iter().any(|frame| frame.as_str().unwrap().contains("internalConnect"));
     assert!(named, "{stack:#?}");
+}
+
+fn python_functions_are_told_apart() {
+    let server = start_server();
+    tell_apart(server, watch(&[]));
+}
+
+fn python_that_begins_later_is_known_from_its_first_stack() {
+    let watch = watch(&[]);
+    tell_apart(start_server(), watch);
+}
+
+/// A Python server, and which of its functions are where.
+fn start_server() -> (Child, Value) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/code/server.py");
+    let mut child = Command::new("python3.11")
+        .arg(source)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut truth = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut truth).unwrap();
+    (child, serde_json::from_str(&truth).unwrap())
+}
+
+/// Calls from Python to Python have no C stack of their own: only their frames tell two handlers apart.
+fn tell_apart((mut child, truth): (Child, Value), mut watch: Tcptrace) {
+    let port = truth["port"].as_u64().unwrap() as u16;
+    for kind in ["o", "i", "O", "I"] {
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let remote = client.local_addr().unwrap().to_string();
+        (&client).write_all(kind.as_bytes()).unwrap();
+        drop(client);
+        let alert = watch.wait_for(kind, |line| {
+            line["type"] == "alert" && line["remote"] == *remote && line["verdict"] == "eof_read"
+        });
+        let stack = alert["evidence"]["stack"].as_array().unwrap();
+        let (name, line) = (&truth["functions"][kind][0], &truth["functions"][kind][1]);
+        let wanted = format!("{} (server.py:{line})", name.as_str().unwrap());
+        assert!(stack.iter().any(|frame| *frame == *wanted), "{wanted}: {stack:#?}");
+        for (_, other) in truth["functions"].as_object().unwrap() {
+            let named =
+                |frame: &Value| frame.as_str().unwrap().starts_with(other[0].as_str().unwrap());
+            assert_eq!(stack.iter().any(named), other[0] == *name, "{stack:#?}");
+        }
+        assert_eq!(alert["evidence"]["stack_caveat"], Value::Null, "{alert:#}");
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 fn without_stacks_there_are_none() {

@@ -1,0 +1,211 @@
+//! Which processes run a Python whose frames can be read, and what these are called.
+
+mod code;
+mod lines;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+
+use aya::maps::{HashMap as BpfMap, MapData, RingBuf};
+use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
+
+use self::code::{Function, Memory};
+use super::super::process;
+use crate::model::code::{Frame, Stack};
+
+/// The version whose layout is known: the upper half of the 32 bits of `Py_Version`.
+const VERSION: u64 = 0x030b;
+/// How often a process that has begun is looked at, [`super::Stacks::drain`] by drain.
+const LOOKS: u8 = 5;
+/// From so many on, those that have ended are forgotten.
+const KNOWN: usize = 4096;
+
+/// The processes that are known to the kernel side.
+pub(super) struct Pythons {
+    map: BpfMap<MapData, u32, u64>,
+    known: HashMap<u32, Known>,
+    execs: RingBuf<MapData>,
+    /// Processes that run Python by their names, and how often they are looked at yet: a library is
+    /// mapped a moment after the program.
+    new: Vec<(u32, u8)>,
+}
+
+struct Known {
+    start_ticks: u64,
+    python: Python,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Python {
+    runtime: u64,
+    /// `PyCode_Type`
+    code_type: u64,
+}
+
+/// The Python functions of a stack, the innermost first.
+pub(super) struct Functions {
+    /// With whether each was called from C.
+    pub(super) functions: Vec<(Function, bool)>,
+    /// Whether the last is the outermost.
+    pub(super) ended: bool,
+}
+
+impl Pythons {
+    pub(super) fn new(map: BpfMap<MapData, u32, u64>, execs: RingBuf<MapData>) -> Self {
+        Self { map, known: HashMap::new(), execs, new: Vec::new() }
+    }
+
+    /// Tells the kernel side of those that have begun since the last time.
+    pub(super) fn meet_new(&mut self) {
+        while let Some(record) = self.execs.next() {
+            let Some(pid) = record.first_chunk().copied().map(u64::from_ne_bytes) else { continue };
+            let Ok(pid) = u32::try_from(pid) else { continue };
+            // Most are not, and that costs one look at a link.
+            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            if exe.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python")) {
+                self.new.push((pid, LOOKS));
+            }
+        }
+        for (pid, looks) in std::mem::take(&mut self.new) {
+            let Some(start_ticks) = process::start_ticks(pid) else { continue };
+            self.meet(pid, start_ticks);
+            if looks > 1 && !self.known.contains_key(&pid) {
+                self.new.push((pid, looks - 1));
+            }
+        }
+    }
+
+    /// Tells the kernel side of every process that runs Python now.
+    pub(super) fn scan(&mut self) {
+        for pid in process::pids() {
+            if let Some(start_ticks) = process::start_ticks(pid) {
+                self.meet(pid, start_ticks);
+            }
+        }
+    }
+
+    /// Tells the kernel side of a process if it runs Python and was not known.
+    pub(super) fn meet(&mut self, pid: u32, start_ticks: u64) {
+        // One without Python is looked at again: it may run another program by now.
+        if self.known.get(&pid).is_some_and(|k| k.start_ticks == start_ticks) {
+            return;
+        }
+        let Some(python) = find(pid) else {
+            if self.known.remove(&pid).is_some() {
+                let _ = self.map.remove(&pid);
+            }
+            return;
+        };
+        // Where it cannot be told, stacks show C functions.
+        let _ = self.map.insert(pid, python.runtime, 0);
+        if self.known.len() >= KNOWN {
+            self.known.retain(|&pid, known| process::start_ticks(pid) == Some(known.start_ticks));
+        }
+        self.known.insert(pid, Known { start_ticks, python });
+    }
+
+    /// The functions of copied frames; nothing if any of them is not what it should be.
+    pub(super) fn functions(
+        &self,
+        pid: u32,
+        frames: &[[u64; 2]],
+        entries: u32,
+        ended: bool,
+    ) -> Option<Functions> {
+        let python = self.known.get(&pid)?.python;
+        let memory = Memory(File::open(format!("/proc/{pid}/mem")).ok()?);
+        let functions = frames.iter().enumerate().map(|(i, &[code, instruction])| {
+            let function = memory.function(code, python.code_type, instruction)?;
+            Some((function, entries >> i & 1 == 1))
+        });
+        let functions: Vec<_> = functions.collect::<Option<_>>()?;
+        (!functions.is_empty()).then_some(Functions { functions, ended })
+    }
+}
+
+/// Where the Python of a process is, if it is one that is known.
+fn find(pid: u32) -> Option<Python> {
+    let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    // A program that has its Python in a shared library has none of its own.
+    String::from_utf8_lossy(&maps).lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        let (start, end, offset) = (hex(start)?, hex(end)?, hex(fields.nth(1)?)?);
+        let name = line.rsplit('/').next()?;
+        let named = name.starts_with("libpython3.11.so") || name == "python3.11";
+        if offset == 0 && named { of_file(pid, start, end) } else { None }
+    })
+}
+
+/// The Python of the file that a process has mapped from its beginning.
+fn of_file(pid: u32, start: u64, end: u64) -> Option<Python> {
+    let file = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok()?;
+    let file = ReadCache::new(file);
+    let elf = object::File::parse(&file).ok()?;
+    let base = elf.segments().find(|segment| segment.file_range().0 == 0)?.address();
+    let moved = start.wrapping_sub(base);
+    let (mut version, mut runtime, mut code_type) = (None, None, None);
+    for symbol in elf.dynamic_symbols().filter(object::ObjectSymbol::is_definition) {
+        let found = match symbol.name() {
+            Ok("Py_Version") => &mut version,
+            Ok("_PyRuntime") => &mut runtime,
+            Ok("PyCode_Type") => &mut code_type,
+            _ => continue,
+        };
+        *found = Some(symbol.address().wrapping_add(moved));
+    }
+    let memory = Memory(File::open(format!("/proc/{pid}/mem")).ok()?);
+    if memory.word(version?)? >> 16 & 0xffff != VERSION {
+        return None;
+    }
+    Some(Python { runtime: runtime?, code_type: code_type? })
+}
+
+/// Puts the functions in the place of the interpreter's own; `false` where they do not fit.
+pub(super) fn weave(stack: &mut Stack, python: &Functions) -> bool {
+    let is_eval = |frame: &Frame| {
+        frame.function.as_deref().is_some_and(|name| name.starts_with("_PyEval_EvalFrameDefault"))
+    };
+    let evals = stack.frames.iter().filter(|frame| is_eval(frame)).count();
+    let entries = python.functions.iter().filter(|(_, entry)| *entry).count();
+    if evals == 0 || stack.complete && python.ended && evals != entries {
+        return false;
+    }
+    let mut functions = python.functions.iter();
+    let mut frames = Vec::new();
+    for frame in stack.frames.drain(..) {
+        if is_eval(&frame) {
+            for (function, entry) in functions.by_ref() {
+                frames.push(shown(function));
+                if *entry {
+                    break;
+                }
+            }
+        } else if !is_interpreter(&frame) {
+            frames.push(frame);
+        }
+    }
+    frames.extend(functions.map(|(function, _)| shown(function)));
+    stack.frames = frames;
+    stack.complete = python.ended;
+    true
+}
+
+fn shown(function: &Function) -> Frame {
+    Frame {
+        function: Some(function.name.clone()),
+        source: Some((function.file.clone(), function.line)),
+        ..Frame::default()
+    }
+}
+
+/// Whether a frame is the interpreter's or of a module that comes with it.
+fn is_interpreter(frame: &Frame) -> bool {
+    frame.module.as_deref().is_some_and(|module| {
+        let name = module.rsplit('/').next().unwrap_or(module);
+        name == "python3.11"
+            || name.starts_with("libpython3.11.")
+            || module.contains("/lib-dynload/")
+    })
+}
