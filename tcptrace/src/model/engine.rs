@@ -9,22 +9,21 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, alert_id};
+use super::alert::Alert;
 use super::code::{PathId, Stack};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
-use super::group::{GroupNotice, Groups, group_id};
+use super::group::{GroupNotice, Groups};
 use super::history::Entry;
 use super::ledger::Ledger;
 use super::orphans::{Namespaces, Orphans};
-use super::reads::{EofRead, Reads, first_read};
+use super::reads::Reads;
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::tracker::{Counts, Thresholds, Tracker};
-use super::verdict::{Finding, Judgement, find, judge};
 
 /// After a look that failed, when to look again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -339,151 +338,6 @@ impl Engine {
         }
     }
 
-    fn orphans_shown(
-        &mut self,
-        now: Instant,
-        looked_at: Instant,
-        sockets: &[Observed],
-        code: &HashMap<PathId, Arc<Stack>>,
-    ) {
-        let threshold = self.config.thresholds.fin_wait2;
-        let tracker = &mut self.tracker;
-        let (stuck, ended) = self.orphans.shown(looked_at, sockets, threshold, || tracker.name());
-        for stay in stuck {
-            let mut evidence = Evidence::of_minisocket(looked_at, &stay, sockets);
-            evidence.stack = stay.shut.and_then(|path| code.get(&path)).cloned();
-            let finding = find(&stay, &evidence, threshold);
-            self.accuse(now, stay, evidence, finding);
-        }
-        for ended in ended {
-            self.over(&ended, None);
-        }
-        self.tick(now);
-    }
-
-    fn judge_all(&mut self, now: Instant, evidence: Option<Vec<(StayId, Evidence)>>) {
-        let asked = self.examining.take().unwrap_or_default();
-        let Some(evidence) = evidence else {
-            for id in asked {
-                self.tracker.postpone(id, now.after(RETRY), None, now);
-            }
-            return;
-        };
-        for (id, evidence) in evidence {
-            self.judge(now, id, evidence);
-        }
-        self.tick(now);
-    }
-
-    fn judge(&mut self, now: Instant, id: StayId, mut evidence: Evidence) {
-        if let Some((cookie, netns)) = evidence.located {
-            self.tracker.locate(id, cookie, netns);
-        }
-        let Some(&stay) = self.tracker.get(id) else { return };
-        let threshold = self.config.thresholds.of(stay.state);
-        evidence.eof_reads = self.reads.of(stay.key);
-        let path = first_read(&evidence.eof_reads).and_then(|read| read.path);
-        evidence.proof = path.and_then(|path| self.reads.proof(path));
-        evidence.opened_proof = stay.opened.and_then(|path| self.tracker.proof(path));
-        evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
-        let due = stay.since.after(threshold);
-        // Looked at for the record: whether bytes still move shows in that time.
-        let early = self.config.thresholds.record.filter(|_| evidence.looked_at < due);
-        let in_use = early.unwrap_or(threshold);
-        match judge(&stay, &evidence, in_use) {
-            Judgement::Stuck(finding) if early.is_some() => {
-                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
-                self.tracker.postpone(id, due, None, now);
-            }
-            Judgement::Stuck(finding) => {
-                self.accuse(now, stay, evidence, finding);
-                self.tracker.postpone(id, now.after(AGAIN), None, now);
-            }
-            Judgement::InUse(_, again) => {
-                let (progress, at) = (evidence.progress, evidence.looked_at);
-                let finding = find(&stay, &evidence, in_use);
-                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
-                let again = if early.is_some() { due } else { again };
-                self.tracker.postpone(id, again, progress, at);
-            }
-            Judgement::Exempt(_) => {}
-            // Its transition is on its way; if that was lost, the next look finds it vanished.
-            Judgement::Gone => self.tracker.postpone(id, now.after(RETRY), None, now),
-            Judgement::Vanished => {
-                if let Some(ended) = self.tracker.forget(id, now) {
-                    let read = self.reads.forget(ended.stay.key);
-                    self.over(&ended, read);
-                }
-            }
-        }
-    }
-
-    /// Keeps what is known of a stay, whoever wants to hear of it.
-    fn record(&mut self, stay: &Stay, evidence: &Arc<Evidence>, finding: &Arc<Finding>) {
-        let Some(ledger) = &mut self.ledger else { return };
-        let id = alert_id(&self.config.boot_id, stay);
-        if let Some(entry) = ledger.known(id, *stay, evidence, finding) {
-            self.outputs.push_back(Output::Keep(entry));
-        }
-    }
-
-    /// Tells of a stay that is stuck, if anybody wants to hear of it.
-    fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
-        let (evidence, finding) = (Arc::new(evidence), Arc::new(finding));
-        self.record(&stay, &evidence, &finding);
-        if !self.told_of.admits_finding(&stay, &evidence, &finding) {
-            return;
-        }
-        let told = self.firing.get(&stay.id);
-        if told.is_some_and(|told| !told.finding.differs(&finding)) {
-            return;
-        }
-        self.fire(Alert {
-            id: alert_id(&self.config.boot_id, &stay),
-            group: group_id(&self.config.boot_id, &stay, &finding),
-            stay,
-            at: now,
-            threshold: self.config.thresholds.of(stay.state),
-            finding,
-            evidence,
-            ended_by: None,
-            reset_sent: None,
-        });
-    }
-
-    fn fire(&mut self, alert: Alert) {
-        self.groups.add(&alert);
-        match self.firing.insert(alert.stay.id, alert.clone()) {
-            Some(before) => self.groups.withdraw(&before, &alert),
-            None => self.alerts += 1,
-        }
-        self.outputs.push_back(Output::Alert(Box::new(alert)));
-    }
-
-    /// A stay is over for good; `read` is who read its end of file first.
-    fn over(&mut self, ended: &Ended, read: Option<EofRead>) {
-        self.record_end(ended, read);
-        self.resolve(ended);
-    }
-
-    fn record_end(&mut self, ended: &Ended, read: Option<EofRead>) {
-        if let Some(entry) = self.ledger.as_mut().and_then(|ledger| ledger.ended(ended, read)) {
-            self.outputs.push_back(Output::Keep(entry));
-        }
-    }
-
-    fn resolve(&mut self, ended: &Ended) {
-        // Nearly every stay of a healthy host ends here.
-        if self.firing.is_empty() {
-            return;
-        }
-        if let Some(alert) = self.firing.remove(&ended.stay.id) {
-            let alert = alert.resolved(ended);
-            self.groups.remove(&alert);
-            self.outputs.push_back(Output::Alert(Box::new(alert)));
-        }
-    }
-
     /// The next thing to be done.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -525,6 +379,8 @@ impl Engine {
         (self.alerts, self.groups.formed, self.groups.resolved)
     }
 }
+
+mod judging;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::event::{Circumstances, OnCpu};
-use crate::model::snapshot::Observed;
+use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::Endpoints;
 use crate::model::socket::TcpState::*;
 
