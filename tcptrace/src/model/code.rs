@@ -159,7 +159,13 @@ impl Stack {
 
     /// Whether a run-time's event loop called these functions: every socket of its process shares them.
     pub fn is_event_loop(&self) -> bool {
-        self.any(&["uv__io_poll", "event_base_loop", "ev_run"])
+        const LOOPS: [&str; 5] =
+            ["uv__io_poll", "event_base_loop", "ev_run", "NioEventLoop", "EpollEventLoop"];
+        let in_asyncio = |frame: &Frame| {
+            let source = frame.source.as_ref();
+            source.is_some_and(|(file, _)| file.ends_with("/asyncio/base_events.py"))
+        };
+        self.any(&LOOPS) || self.frames.iter().any(in_asyncio)
     }
 
     /// Why these functions are not those of the program, if they are not.
@@ -242,5 +248,11 @@ mod tests {
             complete: true,
         };
         assert!(stack.is_event_loop());
+        let file = "/usr/lib/python3.11/asyncio/base_events.py".to_owned();
+        let asyncio = Frame { source: Some((file, Some(1922))), ..frame("_run_once", "") };
+        let stack = Stack { frames: vec![frame("data_received", ""), asyncio], complete: true };
+        assert!(stack.is_event_loop());
+        let plain = Stack { frames: vec![frame("handle", "server")], complete: true };
+        assert!(!plain.is_event_loop());
     }
 }
