@@ -1,6 +1,6 @@
 //! The record that `watch` keeps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -19,6 +19,7 @@ use crate::sys::probe::Probe;
 /// A journal that is written, and whether it was said that it is not.
 pub struct Journal {
     recorder: Recorder,
+    dir: PathBuf,
     said: bool,
 }
 
@@ -63,8 +64,9 @@ pub fn open(
                 .map(|(name, _)| name.to_owned()),
         );
     }
+    let dir = args.record.clone().unwrap_or_else(|| DIRECTORY.into());
     let settings = Settings {
-        dir: args.record.clone().unwrap_or_else(|| DIRECTORY.into()),
+        dir: dir.clone(),
         keep: args.keep,
         keep_size: args.keep_size,
         span: Settings::SPAN,
@@ -79,7 +81,7 @@ pub fn open(
         anchor,
     };
     match Recorder::start(settings) {
-        Ok(recorder) => Ok(Some(Journal { recorder, said: false })),
+        Ok(recorder) => Ok(Some(Journal { recorder, dir, said: false })),
         Err(why @ Error::Directory { .. }) if args.record.is_some() => bail!(why),
         Err(why) => {
             notice(&format!("nothing is recorded: {why}"));
@@ -89,6 +91,11 @@ pub fn open(
 }
 
 impl Journal {
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Keeps what the core wants kept.
     pub fn keep(&mut self, entry: Entry) {
         self.recorder.keep(entry);

@@ -172,6 +172,9 @@ impl Watch<'_> {
             self.worker.holders(),
             plural(namespaces),
         );
+        if let Some(journal) = &self.journal {
+            text += &format!(" · recorded in {}", journal.dir().display());
+        }
         if *closed > 0 {
             text += &format!(
                 "\n{closed} network namespace{} cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE \
