@@ -43,7 +43,7 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// It is not there and cannot be made, or cannot be written to.
-    #[error("cannot record in {}: {source}", dir.display())]
+    #[error("cannot record in {}", dir.display())]
     Directory {
         /// The directory.
         dir: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There are too many threads.
-    #[error("cannot start the thread that records: {0}")]
+    #[error("cannot start the thread that records")]
     Thread(#[source] io::Error),
 }
 

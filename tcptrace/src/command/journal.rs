@@ -84,7 +84,7 @@ pub fn open(
         Ok(recorder) => Ok(Some(Journal { recorder, dir, said: false })),
         Err(why @ Error::Directory { .. }) if args.record.is_some() => bail!(why),
         Err(why) => {
-            notice(&format!("nothing is recorded: {why}"));
+            notice(&format!("nothing is recorded: {:#}", anyhow::Error::from(why)));
             Ok(None)
         }
     }

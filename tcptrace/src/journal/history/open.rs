@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::names::Word as _;
+use super::super::shard;
 use super::History;
 use crate::model::history::OpenStay;
 use crate::model::socket::StayState;
@@ -17,6 +18,9 @@ use crate::model::time::Instant;
 /// # Errors
 /// If `dir` cannot be read. Shards that cannot be are left out.
 pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<OpenStay>> {
+    if shard::list(dir)?.is_empty() {
+        return Ok(Vec::new());
+    }
     let history = History::open(&[dir.to_owned()])?;
     let last = history.sources.iter().flat_map(|source| &source.runs);
     let last = last.filter(|run| &*run.boot_id == boot_id).map(|run| run.began_ns).max();
