@@ -23,7 +23,7 @@ use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
-use crate::sys::probe::{Probe, Wanted};
+use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
 
 /// Follows until it is told to stop.
@@ -50,7 +50,9 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     let accepts = args.stacks == StacksChoice::All;
     let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks, accepts };
     let mut probe = attach(&mut kernel, args.probe, wanted)?;
-    if accepts {
+    if stacks && !(probe.source() == Source::Btf && kernel.has_stacks()) {
+        notice("code paths are not seen: tp_btf on Linux 5.15 and later has them, on x86-64");
+    } else if accepts {
         say_blind_to_accepts(&probe);
     }
     let stacks = stacks.then(|| probe.take_stacks(&kernel)).transpose()?;
@@ -102,12 +104,9 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
 }
 
 fn say_blind_to_accepts(probe: &Probe) {
-    let why = match probe.deeds().and_then(|deeds| deeds.accepted.as_ref()) {
-        Some(Ok(())) => return,
-        Some(Err(why)) => format!("{why:#}"),
-        None => "the classic tracepoint tells no code paths".to_owned(),
-    };
-    notice(&format!("the code that accepts is not seen: {why}"));
+    if let Some(Err(why)) = probe.deeds().and_then(|deeds| deeds.accepted.as_ref()) {
+        notice(&format!("the code that accepts is not seen: {why:#}"));
+    }
 }
 
 fn open_holders(kernel: &mut Kernel) -> Holders {

@@ -47,6 +47,14 @@ pub fn run() -> Vec<Check> {
         &btf,
         good.into(),
     ));
+    let paths = btf.is_ok() && read.as_ref().is_some_and(Kernel::has_stacks);
+    checks.push(Check {
+        name: "code paths",
+        status: if paths { CheckStatus::Good } else { CheckStatus::Limited },
+        found: if paths { "the programs that copy stacks load" } else { NO_PATHS }.into(),
+        gives: "which code connects, reads the end of file, shuts down or closes",
+        advice: None,
+    });
     if let Some(deeds) = btf.as_ref().ok().and_then(Probe::deeds) {
         checks.push(from_result(
             "reads of the end of file",
@@ -94,6 +102,8 @@ pub fn run() -> Vec<Check> {
     checks.push(namespaces(holders));
     checks
 }
+
+const NO_PATHS: &str = "no: tp_btf on Linux 5.15 and later has them, on x86-64";
 
 fn kernel() -> Check {
     Check {

@@ -96,7 +96,13 @@ impl Kernel {
         let mut features = self.features;
         loop {
             let mut ebpf = object(globals, features, Some(btf), offsets)?;
-            match load(&mut ebpf, btf) {
+            let loaded = load(&mut ebpf, btf);
+            if let Err(ProgramError::LoadError { verifier_log, .. }) = &loaded {
+                let log = verifier_log.to_string();
+                let why = verdict(&log).unwrap_or("no reason given");
+                tracing::debug!("refused with features {features:#x}: {why}");
+            }
+            match loaded {
                 Ok(()) => {
                     self.features = features;
                     return Ok(ebpf);
@@ -157,6 +163,12 @@ impl Kernel {
     /// Why the programs that need the kernel's types cannot be loaded, if they cannot.
     pub fn types_missing(&self) -> Option<&Advice> {
         self.types.as_ref().err()
+    }
+
+    /// Whether code paths are seen, if they are asked for.
+    pub const fn has_stacks(&self) -> bool {
+        const NEEDED: u32 = feature::STACKS | feature::TASK_BTF;
+        cfg!(target_arch = "x86_64") && self.types.is_ok() && self.features & NEEDED == NEEDED
     }
 
     /// Whether sockets are known by their cookies, or by addresses that are used again.
