@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod report;
 mod values;
 
 use core::time::Duration;
@@ -59,6 +60,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Run a raw recording through the same core, and print what watch would have
     Replay(ReplayArgs),
+    /// Draw a flame-style report from recorded history
+    Report(Box<report::ReportArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// Show a leaking server of our own, caught before your eyes

@@ -1,6 +1,7 @@
 //! The subcommands: wiring, no decisions.
 
 mod demo;
+mod destination;
 mod doctor;
 mod events;
 mod explain;
@@ -9,6 +10,7 @@ mod journal;
 mod ls;
 mod output;
 mod replay;
+mod report;
 mod session;
 mod teller;
 mod watch;
@@ -40,6 +42,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
         Command::Replay(args) => replay::run(&args, &style),
+        Command::Report(args) => report::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod orphans;
 pub mod process;
 pub mod proof;
+pub mod profile;
 pub mod reads;
 pub mod recording;
 pub mod snapshot;

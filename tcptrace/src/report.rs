@@ -3,9 +3,17 @@
 //! **Architecture invariant:** nothing here reads the system. Clock, host and time zone are
 //! arguments.
 
+pub mod about;
 pub mod escape;
+pub mod flame;
+pub mod flame_text;
+pub mod folded;
 pub mod json;
 pub mod patterns;
+pub mod pprof;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod speedscope;
 pub mod text;
+#[cfg(test)]
+mod totals;

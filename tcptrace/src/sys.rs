@@ -16,5 +16,6 @@ pub mod process;
 pub mod recording;
 pub mod sockdiag;
 pub mod stacks;
+pub mod terminal;
 pub mod threads;
 pub mod tracefs;

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
+use super::history::PastStay;
 use super::process::Process;
 use super::socket::{Endpoints, NetNs};
 use super::stay::Stay;
@@ -75,6 +76,13 @@ impl Filter {
         let holders = evidence.holders.iter().flatten().map(|holder| &*holder.process);
         let blamed = finding.blame.iter().map(|blame| &*blame.process);
         self.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
+    }
+
+    /// Whether `stay` is asked for. Of its processes a journal knows the one that was blamed, or held
+    /// it.
+    pub fn admits_past(&self, stay: &PastStay) -> bool {
+        let endpoints = Endpoints { local: stay.local, remote: stay.remote };
+        self.admits(stay.netns, &endpoints, stay.verdict, stay.process.iter().map(|p| &**p))
     }
 
     fn admits<'a>(

@@ -20,7 +20,7 @@ impl fmt::Display for Escaped<'_> {
 }
 
 /// Line separators, and the marks that set the direction of writing.
-fn reorders(c: char) -> bool {
+pub(super) fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -2,6 +2,7 @@
 //! types in [`lines`].
 
 mod lines;
+mod profile;
 
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use lines::{
     HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,
     Shown, SocketLine, StaysLine, SummaryLine, TransitionLine, Wall,
 };
+pub use profile::{difference, profile};
 
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;

@@ -1,5 +1,7 @@
 //! What the tests of all formats print.
 
+pub mod past;
+
 use core::time::Duration;
 use std::sync::Arc;
 

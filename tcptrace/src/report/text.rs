@@ -10,7 +10,8 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 pub use words::Age;
-use words::{Count, Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
+pub(super) use words::Count;
+use words::{Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
 
 use super::escape::Escaped;
 use crate::model::alert::Alert;

@@ -27,6 +27,8 @@ pub(super) enum Body<'a> {
     Transition(TransitionLine),
     Summary(SummaryLine),
     Check(CheckLine<'a>),
+    Report(ReportLine),
+    Frame(FrameLine<'a>),
 }
 
 /// A moment of wall-clock time.
@@ -297,6 +299,46 @@ pub(super) struct CheckLine<'a> {
     pub(super) found: &'a str,
     pub(super) gives: &'a str,
     pub(super) advice: Option<&'a str>,
+}
+
+/// What a report is of; its frames follow.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ReportLine {
+    /// Null: from the beginning, or not known.
+    pub(super) from: Option<Wall>,
+    /// Null: not known.
+    pub(super) to: Option<Wall>,
+    /// The time it is compared with; null: with none.
+    pub(super) baseline_from: Option<Wall>,
+    pub(super) baseline_to: Option<Wall>,
+    /// `seconds` or `count`: what frames are ordered by.
+    pub(super) weight: &'static str,
+    pub(super) time_ms: u64,
+    pub(super) count: u64,
+    /// How many lines follow.
+    pub(super) frames: usize,
+}
+
+/// One frame of a report, with everything below it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct FrameLine<'a> {
+    /// `host`, `unit`, `process`, `pid`, `state`, `verdict`, `peer`, `function`, `note` or `other`.
+    pub(super) kind: &'static str,
+    /// The names from the root to this frame.
+    pub(super) path: Vec<&'a str>,
+    /// Socket-time of this frame and of those below.
+    pub(super) time_ms: u64,
+    /// Stays of this frame and of those below.
+    pub(super) count: u64,
+    /// Of those, what ends here.
+    pub(super) own_time_ms: u64,
+    pub(super) own_count: u64,
+    /// `time_ms` of the baseline, made as long as the time reported on; null: there is none.
+    pub(super) time_ms_before: Option<f64>,
+    /// `count` of it, likewise.
+    pub(super) count_before: Option<f64>,
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,9 @@ use crate::model::event::OnCpu;
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
+use crate::report::about::About;
 use crate::report::samples;
+use crate::report::samples::past;
 
 fn context() -> Context<'static> {
     Context { host: "web-3", boot_id: "0123456789", anchor: samples::anchor() }
@@ -110,4 +112,24 @@ fn the_published_schema_is_this_one() {
         published == made,
         "docs/schema.json is out of date: UPDATE_SCHEMA=1 cargo test schema"
     );
+}
+
+#[test]
+fn a_report_is_a_line_for_each_frame() {
+    let mut out = Vec::new();
+    let about = About { baseline: Some(past::baseline()), ..past::about() };
+    difference(&mut out, context(), &past::difference(), &about).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines[0]["frames"], lines.len() - 1);
+    assert!(lines.iter().all(|line| line["v"] == 1 && line["host"] == "web-3"));
+    let shown: Vec<_> =
+        lines[..4].iter().map(|l| serde_json::to_string_pretty(l).unwrap()).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+
+    let mut out = Vec::new();
+    profile(&mut out, context(), &past::profile(past::window()), &past::about()).unwrap();
+    let first = out.split(|&b| b == b'\n').nth(1).unwrap();
+    let frame: Value = serde_json::from_slice(first).unwrap();
+    assert_eq!(frame["time_ms_before"], Value::Null);
 }

@@ -145,7 +145,7 @@ impl Display for Growth {
 }
 
 /// A count with its thousands set apart.
-pub(super) struct Count<T>(pub(super) T);
+pub(in crate::report) struct Count<T>(pub(in crate::report) T);
 
 impl<T: Copy + TryInto<u64>> Display for Count<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

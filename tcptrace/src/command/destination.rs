@@ -1,0 +1,58 @@
+//! Where a report goes: stdout, or a file that appears when it is complete.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// Has `write` write to the file at `path`, or to stdout for `-`.
+///
+/// A regular file is written beside its place and renamed, so that nobody sees half of it and a failure
+/// leaves what was there; anything else, like a pipe, is written to.
+pub fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    if path == Path::new("-") {
+        let mut out = BufWriter::new(io::stdout().lock());
+        return match write(&mut out).and_then(|()| out.flush()) {
+            // A pager that was left.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                // Nor does what is still in the buffer go anywhere.
+                let _ = out.into_parts();
+                Ok(())
+            }
+            result => result.context("cannot write to stdout"),
+        };
+    }
+    to_file(path, write).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // A link stays one, and its file is replaced.
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        path => path?,
+    };
+    if path.exists() && !path.is_file() {
+        let mut out = BufWriter::new(File::options().write(true).open(path)?);
+        return write(&mut out).and_then(|()| out.flush());
+    }
+    let beside = beside(&path)?;
+    let written = File::create_new(&beside).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.into_inner()?.sync_all()?;
+        fs::rename(&beside, &path)
+    });
+    if written.is_err() {
+        // There may be none, and the first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name();
+    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
+    let hidden = format!(".{}.{}", name.to_string_lossy(), std::process::id());
+    Ok(path.with_file_name(hidden))
+}
