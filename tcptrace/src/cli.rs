@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod export;
 pub mod report;
 mod values;
 
@@ -62,6 +63,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Draw a flame-style report from recorded history
     Report(Box<report::ReportArgs>),
+    /// Write stays as Parquet or JSON lines, for an engine of your own
+    Export(Box<export::ExportArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// Show a leaking server of our own, caught before your eyes

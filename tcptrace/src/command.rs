@@ -5,6 +5,7 @@ mod destination;
 mod doctor;
 mod events;
 mod explain;
+mod export;
 mod filters;
 mod journal;
 mod ls;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Events(args) => events::run(&args, &style),
         Command::Replay(args) => replay::run(&args, &style),
         Command::Report(args) => report::run(&args, &style),
+        Command::Export(args) => export::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),

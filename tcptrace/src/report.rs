@@ -10,8 +10,10 @@ pub mod flame_text;
 pub mod folded;
 pub mod html;
 pub mod json;
+pub mod parquet;
 pub mod patterns;
 pub mod pprof;
+pub mod row;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod speedscope;

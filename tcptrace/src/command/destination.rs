@@ -10,9 +10,12 @@ use anyhow::{Context as _, Result};
 ///
 /// A regular file is written beside its place and renamed, so that nobody sees half of it and a failure
 /// leaves what was there; anything else, like a pipe, is written to.
-pub fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
+) -> Result<()> {
     if path == Path::new("-") {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(io::stdout());
         return match write(&mut out).and_then(|()| out.flush()) {
             // A pager that was left.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -26,7 +29,10 @@ pub fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     to_file(path, write).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn to_file(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
+) -> io::Result<()> {
     // A link stays one, and its file is replaced.
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),

@@ -143,6 +143,16 @@ pub enum Confidence {
     Low,
 }
 
+impl Confidence {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+        }
+    }
+}
+
 /// The process to talk to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blame {

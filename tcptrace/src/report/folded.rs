@@ -39,8 +39,13 @@ impl fmt::Display for Field<'_> {
 
 /// The path of `node` as a folded line without its number.
 pub(super) fn path(profile: &Profile, node: NodeId) -> String {
+    line(profile.path(node))
+}
+
+/// `frames`, the outermost first, as a folded line without its number.
+pub(super) fn line<'a>(frames: impl IntoIterator<Item = &'a FrameName>) -> String {
     let mut path = String::new();
-    for (i, frame) in profile.path(node).enumerate() {
+    for (i, frame) in frames.into_iter().enumerate() {
         let separator = if i == 0 { "" } else { ";" };
         // A string takes everything.
         let _ = write!(path, "{separator}{}", Field(&frame.name));

@@ -3,6 +3,7 @@
 
 mod lines;
 mod profile;
+mod stay;
 
 use std::io::{self, Write};
 
@@ -12,6 +13,7 @@ use lines::{
     Shown, SocketLine, StaysLine, SummaryLine, TransitionLine, Wall,
 };
 pub use profile::{difference, profile};
+pub use stay::stay;
 
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
@@ -25,7 +27,7 @@ use crate::model::socket::StayState;
 use crate::model::stay::{EndedBy, Stay};
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
-use crate::model::verdict::{Blame, Confidence, EndsByItself, Finding, ends_by_itself};
+use crate::model::verdict::{Blame, EndsByItself, Finding, ends_by_itself};
 
 /// What every line says of where and when it was written.
 #[derive(Clone, Copy)]
@@ -216,10 +218,7 @@ fn socket_line<'a>(
         group,
         state: stay.state.state().name(),
         verdict: finding.verdict.name(),
-        confidence: match finding.confidence {
-            Confidence::High => "high",
-            Confidence::Low => "low",
-        },
+        confidence: finding.confidence.name(),
         age_ms: millis(stay.age(now)),
         age_is: if stay.exact { "exact" } else { "at_least" },
         age_max_ms: bounded.then(|| millis(stay.age_max(now))),

@@ -128,7 +128,8 @@ impl Paths {
         path.push(FrameName::new(FrameKind::Note, format!("{here}{what}")));
     }
 
-    fn spell(&mut self, stack: Arc<Stack>) -> &[FrameName] {
+    /// The frames of `stack`, the outermost first.
+    pub fn spell(&mut self, stack: Arc<Stack>) -> &[FrameName] {
         let spelled = self.spelled.entry(Arc::as_ptr(&stack).addr());
         let (_, frames) = spelled.or_insert_with(|| {
             let cut_off = (!stack.complete).then(|| FrameName::new(FrameKind::Note, "…"));

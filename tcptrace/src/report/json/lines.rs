@@ -29,6 +29,7 @@ pub(super) enum Body<'a> {
     Check(CheckLine<'a>),
     Report(ReportLine),
     Frame(FrameLine<'a>),
+    Stay(StayLine<'a>),
 }
 
 /// A moment of wall-clock time.
@@ -341,6 +342,63 @@ pub(super) struct FrameLine<'a> {
     pub(super) count_before: Option<f64>,
 }
 
+/// One stay of a journal: the columns of `docs/fleet.md`, as of its end or the last sign of it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct StayLine<'a> {
+    /// The same for the same stay, also after a restart.
+    pub(super) id: &'a str,
+    /// `CLOSE_WAIT`, `FIN_WAIT2`, or `CLOSE` for a descriptor whose TCP has ended.
+    pub(super) state: &'static str,
+    /// Closed by the program, kept by the kernel: `FIN_WAIT2` only.
+    pub(super) orphan: bool,
+    pub(super) verdict: &'static str,
+    /// `high` or `low`.
+    pub(super) confidence: &'static str,
+    /// The process that was blamed, else the one that held it.
+    pub(super) pid: Option<u32>,
+    pub(super) comm: Option<&'a str>,
+    pub(super) exe: Option<&'a str>,
+    pub(super) unit: Option<&'a str>,
+    pub(super) container: Option<&'a str>,
+    pub(super) uid: Option<u32>,
+    pub(super) netns: Option<u32>,
+    pub(super) cookie: Option<Big>,
+    pub(super) local_addr: Shown<std::net::IpAddr>,
+    pub(super) local_port: u16,
+    pub(super) remote_addr: Shown<std::net::IpAddr>,
+    pub(super) remote_port: u16,
+    pub(super) began: Wall,
+    /// By the monotonic clock.
+    pub(super) lasted_ns: Big,
+    /// How much of it lies in the window that was asked for.
+    pub(super) socket_seconds: f64,
+    /// Whether its beginning was seen; else it lasted for longer.
+    pub(super) exact: bool,
+    /// `ended_by` of an alert; `open`: it went on; `cut_off`: so it did when the recorder died.
+    pub(super) end: &'static str,
+    /// Whether somebody was told of it.
+    pub(super) alerted: bool,
+    /// The code path in a line.
+    pub(super) code: Option<&'a str>,
+    /// The code that read the end of file or shut down, folded; where none was seen, what is known
+    /// instead.
+    pub(super) stack: &'a str,
+    /// The code that opened the connection, folded.
+    pub(super) opened: Option<&'a str>,
+    /// Unit, process, verdict and `stack`, as `report --format folded` has them.
+    pub(super) folded: &'a str,
+    pub(super) recv_queue: Option<u32>,
+    pub(super) send_queue: Option<u32>,
+    pub(super) thread_state: Option<&'static str>,
+    pub(super) held_by: Option<&'static str>,
+    pub(super) eof_read_at: Option<Wall>,
+    /// Sockets that the same code has opened, or read the end of.
+    pub(super) path_total: Option<u64>,
+    /// How many of these it has closed.
+    pub(super) path_closed: Option<u64>,
+}
+
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LostLine {
@@ -378,5 +436,10 @@ mod shown_as_strings {
             }
         )*};
     }
-    string!(super::Wall, super::Big, super::Shown<std::net::SocketAddr>);
+    string!(
+        super::Wall,
+        super::Big,
+        super::Shown<std::net::SocketAddr>,
+        super::Shown<std::net::IpAddr>
+    );
 }

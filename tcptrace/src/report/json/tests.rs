@@ -10,6 +10,7 @@ use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
 use crate::report::about::About;
+use crate::report::row::Rows;
 use crate::report::samples;
 use crate::report::samples::past;
 
@@ -132,4 +133,11 @@ fn a_report_is_a_line_for_each_frame() {
     let first = out.split(|&b| b == b'\n').nth(1).unwrap();
     let frame: Value = serde_json::from_slice(first).unwrap();
     assert_eq!(frame["time_ms_before"], Value::Null);
+}
+
+#[test]
+fn a_stay_of_the_past() {
+    let sample = past::stay();
+    let line = print(|out| stay(out, &Rows::new(past::window()).of(&sample).unwrap()));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
 }
