@@ -61,7 +61,7 @@ pub fn lives() -> Vec<Life> {
         let (comm, verdict) = programs[(i % 5) as usize];
         let began = i * 15_013;
         let ended = began + 1000 + i * 7919 % 900_000;
-        Life { host, comm, verdict, began, ended: (i % 97 != 0).then_some(ended) }
+        Life { host, comm, verdict, began, ended: (!i.is_multiple_of(97)).then_some(ended) }
     };
     // No two hosts have the same sums.
     let hosts = [("web-1", 1..STAYS), ("web-2", 0..STAYS / 2), ("db;1", 3..STAYS / 3)];
