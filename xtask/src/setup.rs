@@ -94,6 +94,10 @@ pub fn for_building() -> Result<PathBuf> {
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
+    // DuckDB is installed into an environment of its own.
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        apt(&["python3-venv"])?;
+    }
     // Programs of the corpus are written in these.
     for (program, package) in [
         ("python3", "python3"),

@@ -24,6 +24,10 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     let object = build::ebpf()?;
     setup::for_testing()?;
     host(filter)?;
+    step("exports, read by another engine");
+    let mut export = cargo();
+    export.args(["test", "--package", "tcptrace", "--test", "export"]).env(OBJECT, &object);
+    run(export.args(filter))?;
     step("tests on the live kernel");
     let live = live_binary(&object)?;
     run(as_root(live).args(filter))

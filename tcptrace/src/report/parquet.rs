@@ -1,12 +1,13 @@
 //! Stays as Parquet: columns that any engine reads (`docs/fleet.md`). Engines on the JVM know no
-//! unsigned numbers and no timestamps in nanoseconds, so there are none.
+//! unsigned numbers and no timestamps in nanoseconds, so there are none; and for gzip they need no library
+//! of the machine's own.
 
 mod columns;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use parquet::basic::Compression;
+use parquet::basic::{Compression, GzipLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -48,7 +49,7 @@ impl<W: Write + Send> Writer<W> {
         let about = about.map(|(key, value)| KeyValue::new(key.to_owned(), value));
         let properties = WriterProperties::builder()
             .set_created_by(concat!("tcptrace version ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(Compression::SNAPPY)
+            .set_compression(Compression::GZIP(GzipLevel::default()))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_statistics_truncate_length(Some(INDEXED_BYTES))
             .set_key_value_metadata(Some(

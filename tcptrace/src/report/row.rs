@@ -82,7 +82,7 @@ impl Row<'_> {
     }
 
     /// How it ended, in a word.
-    pub const fn end(&self) -> &'static str {
+    pub const fn ended_by(&self) -> &'static str {
         match self.stay.end {
             PastEnd::By(by) => EndedBy::name(by),
             PastEnd::Open => "open",

@@ -375,8 +375,8 @@ pub(super) struct StayLine<'a> {
     pub(super) socket_seconds: f64,
     /// Whether its beginning was seen; else it lasted for longer.
     pub(super) exact: bool,
-    /// `ended_by` of an alert; `open`: it went on; `cut_off`: so it did when the recorder died.
-    pub(super) end: &'static str,
+    /// As of an alert; `open`: it went on; `cut_off`: so it did when the recorder died.
+    pub(super) ended_by: &'static str,
     /// Whether somebody was told of it.
     pub(super) alerted: bool,
     /// The code path in a line.

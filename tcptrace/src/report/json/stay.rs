@@ -36,7 +36,7 @@ pub fn stay(out: &mut impl Write, row: &Row<'_>) -> io::Result<()> {
         lasted_ns: Big(u64::try_from(stay.lasted.as_nanos()).unwrap_or(u64::MAX)),
         socket_seconds: row.seconds,
         exact: stay.exact,
-        end: row.end(),
+        ended_by: row.ended_by(),
         alerted: stay.alerted,
         code: stay.code.as_deref(),
         stack: row.stack(),

@@ -67,7 +67,7 @@ pub(super) const COLUMNS: [(&str, Need, Get); 37] = [
     ("lasted_ns", Sometimes, Get::Number(|row| number(row.stay.lasted.as_nanos()))),
     ("socket_seconds", Always, Get::Real(|row| row.seconds)),
     ("exact", Always, Get::Flag(|row| row.stay.exact)),
-    ("end", Always, Get::Text(|row| text(row.end()))),
+    ("ended_by", Always, Get::Text(|row| text(row.ended_by()))),
     ("alerted", Always, Get::Flag(|row| row.stay.alerted)),
     ("code", Sometimes, Get::Text(|row| row.stay.code.as_deref().map(Cow::from))),
     ("stack", Always, Get::Text(|row| text(row.stack()))),
