@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod config;
 pub mod export;
 pub mod report;
 mod values;

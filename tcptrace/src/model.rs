@@ -24,6 +24,7 @@ pub mod profile;
 pub mod proof;
 pub mod reads;
 pub mod recording;
+pub mod rules;
 pub mod snapshot;
 pub mod socket;
 pub mod stay;

@@ -12,6 +12,7 @@ use crate::model::alert::alert_id;
 use crate::model::evidence::{Evidence, Suspect};
 use crate::model::group::group_id;
 use crate::model::history::OpenStay;
+use crate::model::rules::Urgency;
 use crate::model::socket::Identity;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
@@ -101,7 +102,8 @@ async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant)
             let context = style.context(Style::anchor());
             for (stay, evidence, finding) in shown {
                 let boot_id = &style.host.boot_id;
-                let ids = (&*alert_id(boot_id, stay), &*group_id(boot_id, stay, finding));
+                let group = group_id(boot_id, stay, finding, &Urgency::default());
+                let ids = (&*alert_id(boot_id, stay), &*group);
                 stdout.line(|out| json::socket(out, context, ids, stay, evidence, finding, now));
                 stdout.flush_patiently().await;
             }

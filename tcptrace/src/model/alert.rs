@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::evidence::Evidence;
+use super::rules::Urgency;
 use super::stay::{Ended, EndedBy, Stay};
 use super::time::Instant;
 use super::verdict::Finding;
@@ -21,6 +22,8 @@ pub struct Alert {
     pub at: Instant,
     /// How long the stay may last.
     pub threshold: Duration,
+    /// By which rule, and how urgent it is.
+    pub urgency: Urgency,
     /// Why it is stuck, and who is to blame.
     pub finding: Arc<Finding>,
     /// What that rests on.

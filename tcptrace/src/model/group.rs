@@ -13,6 +13,7 @@ use super::code::CodePath;
 use super::evidence::ThreadState;
 use super::forecast::{Forecast, forecast};
 use super::proof::Proof;
+use super::rules::Urgency;
 use super::socket::{Endpoints, NetNs, StayState, canonical};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -37,27 +38,34 @@ pub struct GroupKey {
     verdict: Verdict,
     /// The code to look at, where it is known.
     code: Option<CodePath>,
+    urgency: Urgency,
 }
 
 impl GroupKey {
-    fn of(stay: &Stay, finding: &Finding) -> Self {
+    fn of(stay: &Stay, finding: &Finding, urgency: &Urgency) -> Self {
         let process = finding.blame.as_ref().map(|b| (b.process.pid, b.process.start_ticks));
         let place = process.is_none().then(|| {
             // The smaller port is mostly the service's, the other one ephemeral.
             let ends = stay.endpoints;
             (stay.netns, ends.local.port().min(ends.remote.port()))
         });
-        Self { process, place, verdict: finding.verdict, code: finding.code.clone() }
+        let (code, urgency) = (finding.code.clone(), urgency.clone());
+        Self { process, place, verdict: finding.verdict, code, urgency }
+    }
+
+    fn of_alert(alert: &Alert) -> Self {
+        Self::of(&alert.stay, &alert.finding, &alert.urgency)
     }
 
     fn id(&self, boot_id: &str) -> Arc<str> {
         let boot = boot_id.get(..8).unwrap_or(boot_id);
         let mut verdict = self.verdict.name().to_owned();
+        // The same in every run, as long as the program's code is.
         if let Some(code) = &self.code {
-            // The same in every run, as long as the program's code is.
-            let sum =
-                code.line.bytes().fold(0u32, |sum, byte| sum.rotate_left(5) ^ u32::from(byte));
-            verdict += &format!("-{sum:x}");
+            verdict += &format!("-{:x}", sum(&code.line));
+        }
+        if let Some(rule) = &self.urgency.rule {
+            verdict += &format!("-r{:x}", sum(rule));
         }
         match (self.process, self.place) {
             (Some((pid, start)), _) => format!("{boot}-{pid}.{}-{verdict}", start.unwrap_or(0)),
@@ -71,9 +79,13 @@ impl GroupKey {
     }
 }
 
+fn sum(name: &str) -> u32 {
+    name.bytes().fold(0, |sum: u32, byte| sum.rotate_left(5) ^ u32::from(byte))
+}
+
 /// The id of the group that a stay with this finding belongs to.
-pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding) -> Arc<str> {
-    GroupKey::of(stay, finding).id(boot_id)
+pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding, urgency: &Urgency) -> Arc<str> {
+    GroupKey::of(stay, finding, urgency).id(boot_id)
 }
 
 /// How a group stands against the last time it was told of.
@@ -107,6 +119,8 @@ pub struct GroupNotice {
     pub at: Instant,
     /// Since it was last told.
     pub status: GroupStatus,
+    /// How urgent it is, and by which rule.
+    pub urgency: Urgency,
     /// Why its members are stuck.
     pub verdict: Verdict,
     /// How sure that is.
@@ -157,6 +171,7 @@ pub struct Peer {
 #[derive(Debug)]
 struct Group {
     id: Arc<str>,
+    urgency: Urgency,
     verdict: Verdict,
     confidence: Confidence,
     state: StayState,
@@ -195,26 +210,26 @@ pub struct Groups {
 impl Groups {
     /// Takes in a firing alert.
     pub fn add(&mut self, alert: &Alert) {
-        let group =
-            self.groups.entry(GroupKey::of(&alert.stay, &alert.finding)).or_insert_with(|| Group {
-                id: Arc::clone(&alert.group),
-                verdict: alert.finding.verdict,
-                confidence: alert.finding.confidence,
-                state: alert.stay.state,
-                code: alert.finding.code.clone(),
-                caveat: alert.evidence.stack_caveat(),
-                proof: None,
-                threads: None,
-                blame: alert.finding.blame.clone(),
-                members: BTreeMap::new(),
-                peak: 0,
-                formed: alert.at,
-                oldest_ever: alert.stay.since,
-                ended: BTreeMap::new(),
-                withdrawn: 0,
-                history: VecDeque::new(),
-                told: None,
-            });
+        let group = self.groups.entry(GroupKey::of_alert(alert)).or_insert_with(|| Group {
+            id: Arc::clone(&alert.group),
+            urgency: alert.urgency.clone(),
+            verdict: alert.finding.verdict,
+            confidence: alert.finding.confidence,
+            state: alert.stay.state,
+            code: alert.finding.code.clone(),
+            caveat: alert.evidence.stack_caveat(),
+            proof: None,
+            threads: None,
+            blame: alert.finding.blame.clone(),
+            members: BTreeMap::new(),
+            peak: 0,
+            formed: alert.at,
+            oldest_ever: alert.stay.since,
+            ended: BTreeMap::new(),
+            withdrawn: 0,
+            history: VecDeque::new(),
+            told: None,
+        });
         // The newest look knows the process best.
         group.blame.clone_from(&alert.finding.blame);
         group.proof = match &alert.finding.code {
@@ -230,7 +245,7 @@ impl Groups {
 
     /// Takes out one that is over.
     pub fn remove(&mut self, alert: &Alert) {
-        if let Some(group) = self.groups.get_mut(&GroupKey::of(&alert.stay, &alert.finding))
+        if let Some(group) = self.groups.get_mut(&GroupKey::of_alert(alert))
             && group.members.remove(&alert.stay.id).is_some()
         {
             let by = alert.ended_by.unwrap_or(EndedBy::Unknown);
@@ -241,8 +256,8 @@ impl Groups {
 
     /// Takes out one that is told of otherwise now, by `instead`.
     pub fn withdraw(&mut self, alert: &Alert, instead: &Alert) {
-        let (before, now) = (GroupKey::of(&alert.stay, &alert.finding), &instead.finding);
-        if before == GroupKey::of(&instead.stay, now) {
+        let before = GroupKey::of_alert(alert);
+        if before == GroupKey::of_alert(instead) {
             return;
         }
         if let Some(group) = self.groups.get_mut(&before)
@@ -361,6 +376,7 @@ impl Group {
             id: Arc::clone(&self.id),
             at: now,
             status,
+            urgency: self.urgency.clone(),
             verdict: self.verdict,
             confidence: self.confidence,
             state: self.state,

@@ -64,6 +64,8 @@ pub fn alert(out: &mut impl Write, context: Context<'_>, alert: &Alert) -> io::R
     socket.evidence.reset_sent = alert.reset_sent;
     let body = AlertLine {
         status: if alert.ended_by.is_some() { "resolved" } else { "firing" },
+        severity: alert.urgency.severity.name(),
+        rule: alert.urgency.rule.as_deref(),
         threshold_ms: millis(alert.threshold),
         ended_by: alert.ended_by.map(EndedBy::name),
         socket,
@@ -97,6 +99,8 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
     let body = GroupLine {
         group: &notice.id,
         status: notice.status.name(),
+        severity: notice.urgency.severity.name(),
+        rule: notice.urgency.rule.as_deref(),
         key: KeyLine {
             process: process.map(|process| ProcessKeyLine {
                 pid: process.pid,

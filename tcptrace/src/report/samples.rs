@@ -15,6 +15,7 @@ use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
 use crate::model::process::{Holder, Process};
 use crate::model::proof::Proof;
+use crate::model::rules::Urgency;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
@@ -87,6 +88,7 @@ pub fn alert() -> Alert {
         stay,
         at: now(),
         threshold,
+        urgency: Urgency::default(),
         finding: Arc::new(find(&stay, &evidence, threshold)),
         evidence: Arc::new(evidence),
         ended_by: None,
@@ -100,6 +102,7 @@ pub fn group() -> GroupNotice {
         id: alert.group,
         at: now(),
         status: GroupStatus::Firing,
+        urgency: Urgency::default(),
         verdict: Verdict::EofUnread,
         confidence: Confidence::Low,
         state: StayState::CloseWait,

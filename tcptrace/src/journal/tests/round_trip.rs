@@ -9,12 +9,14 @@ use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus};
 use crate::model::history::{GapKind, Histogram, Interval, OpenStay, PastEnd, RunEnd, ShortStays};
 use crate::model::reads::EofRead;
+use crate::model::rules::Urgency;
 use crate::model::socket::TcpState;
 
 const HOSTILE: &str = "<script>alert('\"')</script>;\n\t\x1b[31m\0\u{202e}\u{fffd}";
 
 fn alert(known: &Known, now: u64, ended_by: Option<EndedBy>) -> Entry {
     Entry::Alert(Box::new(Alert {
+        urgency: Urgency::default(),
         id: Arc::clone(&known.id),
         group: "01234567-4711.10-eof_read".into(),
         stay: known.stay,
@@ -134,6 +136,7 @@ fn groups_and_intervals_come_back() {
         Forecast { of: Resource::Ports, used: 1, limit: 2, full_in: Duration::from_secs(9) };
     writer.entry(Entry::Interval(Box::new(interval.clone())));
     writer.entry(Entry::Group(Box::new(GroupNotice {
+        urgency: Urgency::default(),
         at: at(105),
         status: GroupStatus::Growing,
         members: 214,

@@ -9,6 +9,7 @@ use crate::model::code::{PathId, Stack};
 use crate::model::evidence::Evidence;
 use crate::model::group::group_id;
 use crate::model::reads::{EofRead, first_read};
+use crate::model::rules::Urgency;
 use crate::model::snapshot::Observed;
 use crate::model::stay::{Ended, Stay, StayId};
 use crate::model::time::Instant;
@@ -114,12 +115,14 @@ impl Engine {
         if told.is_some_and(|told| !told.finding.differs(&finding)) {
             return;
         }
+        let urgency = Urgency::default();
         self.fire(Alert {
             id: alert_id(&self.config.boot_id, &stay),
-            group: group_id(&self.config.boot_id, &stay, &finding),
+            group: group_id(&self.config.boot_id, &stay, &finding, &urgency),
             stay,
             at: now,
             threshold: self.config.thresholds.of(stay.state),
+            urgency,
             finding,
             evidence,
             ended_by: None,

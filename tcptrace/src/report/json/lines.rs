@@ -66,6 +66,10 @@ impl<T: core::fmt::Display> Serialize for Shown<T> {
 pub(super) struct AlertLine<'a> {
     /// `firing` or `resolved`.
     pub(super) status: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub(super) severity: &'static str,
+    /// The rule that it is told by; null: none of the configuration's.
+    pub(super) rule: Option<&'a str>,
     pub(super) threshold_ms: u64,
     /// What ended it, when resolved.
     pub(super) ended_by: Option<&'static str>,
@@ -216,6 +220,10 @@ pub(super) struct GroupLine<'a> {
     pub(super) group: &'a str,
     /// `firing`, `growing`, `shrinking` or `resolved`.
     pub(super) status: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub(super) severity: &'static str,
+    /// The rule that it is told by; null: none of the configuration's.
+    pub(super) rule: Option<&'a str>,
     pub(super) key: KeyLine<'a>,
     pub(super) members: usize,
     pub(super) oldest_ms: u64,

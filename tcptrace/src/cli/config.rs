@@ -1,0 +1,52 @@
+//! The configuration file, parsed purely.
+
+pub mod sink;
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where alerts go.
+    pub sink: sink::Sinks,
+}
+
+/// A file that is not understood: where, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct ConfigError {
+    path: String,
+    why: String,
+}
+
+impl Config {
+    /// Parses `text`, which `path` contains.
+    ///
+    /// # Errors
+    /// With line and column if it is no TOML, has a key that does not exist, or a value that is none for
+    /// its key.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let mut why = error.to_string().trim_end().to_owned();
+            if let Some(near) = nearest(error.message()) {
+                why += &format!("\ndid you mean `{near}`?");
+            }
+            ConfigError { path: path.display().to_string(), why }
+        })
+    }
+}
+
+/// The valid key nearest to the unknown one that `message` names, if any is near.
+fn nearest(message: &str) -> Option<&str> {
+    const NEAR: f64 = 0.7;
+    let mut names = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    names
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .filter(|&(near, _)| near >= NEAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
