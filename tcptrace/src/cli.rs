@@ -9,9 +9,14 @@ mod values;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
+};
 use ipnet::IpNet;
 
+use self::config::settings::Origin;
 use crate::model::verdict::Verdict;
 
 /// Who left these sockets in CLOSE_WAIT and FIN_WAIT_2, since when, and why
@@ -24,6 +29,40 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// What of it was said, and where.
+    #[arg(skip)]
+    pub given: Given,
+}
+
+impl Cli {
+    /// The command line of this process. Ends it where that is wrong.
+    pub fn read() -> Self {
+        let mut matches = Self::command().get_matches();
+        let mut given = &matches;
+        while let Some((_, of_subcommand)) = given.subcommand() {
+            given = of_subcommand;
+        }
+        let given = Given(given.clone());
+        match Self::from_arg_matches_mut(&mut matches) {
+            Ok(cli) => Self { given, ..cli },
+            Err(error) => error.format(&mut Self::command()).exit(),
+        }
+    }
+}
+
+/// Where the arguments of a subcommand are from.
+#[derive(Clone, Debug, Default)]
+pub struct Given(ArgMatches);
+
+impl Given {
+    /// Where the argument with this name is from.
+    pub fn origin(&self, name: &str) -> Origin {
+        match self.0.try_contains_id(name).ok().and_then(|_| self.0.value_source(name)) {
+            Some(ValueSource::CommandLine) => Origin::Flag,
+            Some(ValueSource::EnvVariable) => Origin::Environment,
+            _ => Origin::Default,
+        }
+    }
 }
 
 /// Flags of every command.
@@ -70,8 +109,20 @@ pub enum Command {
     Doctor,
     /// Show a leaking server of our own, caught before your eyes
     Demo(DemoArgs),
+    /// Check the configuration, or show what counts
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Explain a verdict: symptom, cause, fix, and how to confirm it
     Explain(ExplainArgs),
+}
+
+/// What `config` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the file is understood
+    Check,
+    /// Show every setting as it counts with these flags, and where it is from
+    Show(Box<WatchArgs>),
 }
 
 /// Flags of `explain`.

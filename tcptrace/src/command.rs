@@ -1,5 +1,6 @@
 //! The subcommands: wiring, no decisions.
 
+mod config;
 mod demo;
 mod destination;
 mod doctor;
@@ -10,6 +11,7 @@ mod filters;
 mod journal;
 mod ls;
 mod output;
+mod reload;
 mod replay;
 mod report;
 mod session;
@@ -22,6 +24,7 @@ use anyhow::Result;
 use clap::ColorChoice;
 use jiff::tz::TimeZone;
 
+use self::config::Layers;
 use crate::cli::{Cli, Command, Common, OutputFormat};
 use crate::model::time::Anchor;
 use crate::report::json;
@@ -35,11 +38,9 @@ use crate::sys::host::Host;
 /// If it cannot be done.
 pub fn run(cli: Cli) -> Result<()> {
     let style = Style::new(&cli.common)?;
-    if let Some(config) = &cli.common.config {
-        not_built(&format!("--config {}", config.display()));
-    }
+    let (file, given) = (cli.common.config, &cli.given);
     match cli.command {
-        Command::Watch(args) => watch::run(&args, &style),
+        Command::Watch(args) => watch::run(Layers { file, args: &args, given }, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
         Command::Replay(args) => replay::run(&args, &style),
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
+        Command::Config(command) => config::run(&command, file.as_deref(), given, &style),
         Command::Explain(args) => explain::run(&args),
     }
 }

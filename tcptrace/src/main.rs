@@ -3,14 +3,13 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use tcptrace::advice::Advice;
 use tcptrace::cli::Cli;
 use tcptrace::command;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     log(cli.common.verbose);
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

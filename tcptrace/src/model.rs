@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod checkup;
 pub mod code;
+pub mod condition;
 pub mod deadlines;
 pub mod decode;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod evidence;
 pub mod filter;
 pub mod forecast;
 pub mod group;
+pub mod growth;
 pub mod history;
 pub mod ledger;
 pub mod orphans;

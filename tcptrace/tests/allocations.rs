@@ -8,6 +8,7 @@ use tcptrace::model::decode;
 use tcptrace::model::engine::{Engine, EngineConfig, Input};
 use tcptrace::model::filter::Filter;
 use tcptrace::model::recording::tape::Tape;
+use tcptrace::model::rules::Rules;
 use tcptrace::model::snapshot::Snapshot;
 use tcptrace::model::socket::Identity;
 use tcptrace::model::time::Instant;
@@ -75,6 +76,7 @@ fn a_transition_allocates_nothing() {
             record: Some(Duration::from_secs(1)),
         },
         filter: Filter::default(),
+        rules: Rules::default(),
         capacity: usize::MAX,
         boot_id: String::new(),
         identity: Identity::Cookie,

@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
+use super::config::Layers;
 use super::{Style, notice, watch};
-use crate::cli::{Cause, Cli, Command as Subcommand, DemoArgs, WatchArgs};
+use crate::cli::{Cause, Cli, Command as Subcommand, DemoArgs, Given, WatchArgs};
 
 const CONNECTIONS: usize = 3;
 /// How long the leak is looked at after it began.
@@ -25,7 +26,10 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let mut leaker = Leaker::start(args.cause)?;
     notice(&format!("demo: {}", story(args.cause)));
     let watch = watch_args(args.cause, leaker.port);
-    watch::run_with(&watch, style, move || leaker.leak())
+    let given = Given::default();
+    // It is the same everywhere.
+    let layers = Layers { file: Some("/dev/null".into()), args: &watch, given: &given };
+    watch::run_with(layers, style, move || leaker.leak())
 }
 
 /// Only the socket that the story is about is told of: the other end waits as well.

@@ -10,6 +10,9 @@ use crate::model::filter::{Filter, SocketFilter};
 use crate::model::socket::NetNs;
 use crate::sys::netns;
 
+/// The keys of filters in the configuration.
+pub const KEYS: [&str; 7] = ["port", "addr", "netns", "pid", "comm", "cgroup", "verdict"];
+
 pub fn filter(args: &FilterArgs) -> Result<Filter> {
     Ok(Filter {
         pids: args.pid.clone(),

@@ -26,6 +26,12 @@ impl Teller<'_> {
             (Output::Group(group), OutputFormat::Json) => {
                 json::group(out, style.context(now), group)
             }
+            (Output::Condition(condition), OutputFormat::Json) => {
+                json::condition(out, style.context(now), condition)
+            }
+            (Output::Condition(condition), OutputFormat::Text) => {
+                text::condition(out, &style.look(now), condition)
+            }
             (Output::Alert(alert), OutputFormat::Text) if self.each => {
                 text::alert(out, &style.look(now), alert)
             }

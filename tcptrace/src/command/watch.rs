@@ -6,8 +6,10 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 
+use super::config::{Effective, Layers, rules};
 use super::journal::{self, Journal};
 use super::output::Output as Stdout;
+use super::reload::Reload;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::teller::Teller;
 use super::{Style, filters, not_built, notice, say_fallback};
@@ -27,14 +29,15 @@ use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
 
 /// Follows until it is told to stop.
-pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
-    run_with(args, style, || {})
+pub fn run(layers: Layers<'_>, style: &Style) -> Result<()> {
+    run_with(layers, style, || {})
 }
 
 /// Does `once_ready` when everything that happens from then on is seen.
-pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Result<()> {
-    say_what_is_not_built(args);
-    runtime()?.block_on(follow(args, style, once_ready))
+pub fn run_with(layers: Layers<'_>, style: &Style, once_ready: impl FnMut()) -> Result<()> {
+    let effective = layers.read()?;
+    say_what_is_not_built(&effective.args);
+    runtime()?.block_on(follow(layers, effective, style, once_ready))
 }
 
 fn say_what_is_not_built(args: &WatchArgs) {
@@ -43,7 +46,13 @@ fn say_what_is_not_built(args: &WatchArgs) {
     }
 }
 
-async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
+async fn follow(
+    layers: Layers<'_>,
+    effective: Effective,
+    style: &Style,
+    mut once_ready: impl FnMut(),
+) -> Result<()> {
+    let args = &effective.args.clone();
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
     let stacks = args.stacks != StacksChoice::Off;
@@ -74,11 +83,13 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     let config = EngineConfig {
         thresholds,
         filter: filters::filter(&args.filter)?,
+        rules: rules(&effective.config, began)?,
         capacity: args.max_sockets,
         boot_id: style.host.boot_id.clone(),
         identity: probe.identity(),
         eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
     };
+    let reload = Reload::new(layers, effective, thresholds, began)?;
     let worker = Worker::start(holders, stacks)?;
     let stdout = Stdout::start().context("cannot start the output thread")?;
     let recorder = args.record_raw.as_deref();
@@ -92,6 +103,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         worker,
         recorder,
         journal,
+        reload,
         stdout,
         teller: Teller { style, each: args.each },
     };
@@ -122,6 +134,7 @@ struct Watch<'a> {
     worker: Worker,
     recorder: Option<Recorder>,
     journal: Option<Journal>,
+    reload: Reload<'a>,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -195,6 +208,10 @@ impl Watch<'_> {
                     io::ErrorKind::BrokenPipe => Ok(()),
                     kind => Err(io::Error::from(kind)).context("cannot write to stdout"),
                 },
+                terminal_gone = self.reload.requested() => match terminal_gone {
+                    true => return Ok(()),
+                    false => self.reload(),
+                },
                 reply = self.worker.reply() => self.take(reply?),
                 result = self.probe.high_water() => {
                     result?;
@@ -215,12 +232,21 @@ impl Watch<'_> {
         deadline.map_or(DRAIN, |deadline| deadline.since(clock::now()).min(DRAIN))
     }
 
+    fn reload(&mut self) {
+        if let Some((thresholds, rules)) = self.reload.read(clock::anchor()) {
+            self.tell_engine(Input::Configured(&thresholds, &rules));
+        }
+    }
+
     fn account(&mut self) -> Result<()> {
         self.probe.log();
         let lost = self.probe.lost()?;
         let now = self.tell_engine(Input::Lost(lost));
         if let Some(journal) = &mut self.journal {
             journal.clock(now);
+        }
+        if let Some((thresholds, rules)) = self.reload.clock_was_set(now) {
+            self.tell_engine(Input::Configured(&thresholds, &rules));
         }
         Ok(())
     }
@@ -293,7 +319,7 @@ impl Watch<'_> {
                 Output::FindOrphans { namespaces, closers } => {
                     Request::Orphans { namespaces, closers }
                 }
-                Output::Alert(_) | Output::Group(_) => {
+                Output::Alert(_) | Output::Group(_) | Output::Condition(_) => {
                     if let Some(journal) = &mut self.journal {
                         journal.told(&output);
                     }

@@ -218,6 +218,11 @@ impl Ledger {
 
     fn alert(&mut self, alert: Alert, full: bool) {
         let serial = alert.stay.id.serial();
+        if alert.withdrawn {
+            // Nothing has become of the stay, which is what a journal is about.
+            self.taken += 1;
+            return;
+        }
         if full {
             return self.leave_out(Kind::Alert);
         }

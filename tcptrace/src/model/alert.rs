@@ -32,9 +32,21 @@ pub struct Alert {
     pub ended_by: Option<EndedBy>,
     /// Whether our side ended it with a reset rather than a FIN.
     pub reset_sent: Option<bool>,
+    /// It goes on, and nobody wants to hear of it any more.
+    pub withdrawn: bool,
 }
 
 impl Alert {
+    /// Whether it is firing.
+    pub const fn is_firing(&self) -> bool {
+        self.ended_by.is_none() && !self.withdrawn
+    }
+
+    /// The same alert, withdrawn at `now`.
+    pub fn withdrawn(self, now: Instant) -> Self {
+        Self { at: now, withdrawn: true, ..self }
+    }
+
     /// The same alert, resolved.
     pub fn resolved(self, ended: &Ended) -> Self {
         Self {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
 use super::code::{PathId, Stack};
+use super::condition::{Condition, ConditionNotice, Conditions};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
 use super::filter::Filter;
@@ -19,6 +20,7 @@ use super::history::Entry;
 use super::ledger::Ledger;
 use super::orphans::{Namespaces, Orphans};
 use super::reads::Reads;
+use super::rules::Rules;
 use super::snapshot::{Observed, Snapshot};
 use super::socket::{Identity, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
@@ -33,6 +35,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays: the
 /// peer has to acknowledge, and the program to close what it has shut down.
 const LEAVING: Duration = Duration::from_secs(1);
+/// When a stay is looked at for the sake of conditions, if there is no record.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two repairs at least so long, and twenty times as long as the last one took.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 20;
@@ -58,6 +62,8 @@ pub enum Input<'a> {
     /// What was found out about the stays asked for; all transitions of before the look began have
     /// been handled. `None` where the look itself failed.
     Evidence(Option<Vec<(StayId, Evidence)>>),
+    /// What to tell of, and when, from now on.
+    Configured(&'a Thresholds, &'a Rules),
     /// Time has passed.
     Tick,
 }
@@ -83,6 +89,8 @@ pub enum Output {
     Alert(Box<Alert>),
     /// Tell of a group.
     Group(Box<GroupNotice>),
+    /// Tell of a condition.
+    Condition(Box<ConditionNotice>),
     /// Keep this, if [`Thresholds::record`] asks for a record.
     Keep(Entry),
 }
@@ -94,6 +102,9 @@ pub struct EngineConfig {
     pub thresholds: Thresholds,
     /// What to tell of.
     pub filter: Filter,
+    /// How soon, and how urgently.
+    #[serde(default)]
+    pub rules: Rules,
     /// How many sockets to track at most.
     pub capacity: usize,
     /// This boot's id, part of every alert's.
@@ -144,6 +155,7 @@ pub struct Engine {
     leaving: FxHashMap<SocketKey, Ended>,
     began: Option<Instant>,
     groups: Groups,
+    conditions: Conditions,
     orphans: Orphans,
     examining: Option<Vec<StayId>>,
     repair: Repair,
@@ -157,9 +169,10 @@ pub struct Engine {
 impl Engine {
     /// A core that knows of no socket yet.
     pub fn new(config: EngineConfig) -> Self {
-        let tracker = Tracker::new(config.thresholds, config.capacity, config.identity);
+        let tracker = Tracker::new(looks(&config), config.capacity, config.identity);
         Self {
             told_of: config.filter.clone(),
+            conditions: Conditions::new(config.rules.conditions.clone()),
             config,
             tracker,
             firing: HashMap::new(),
@@ -206,8 +219,26 @@ impl Engine {
                 self.lost = lost;
             }
             Input::Evidence(evidence) => self.judge_all(now, evidence),
+            Input::Configured(thresholds, rules) => self.configure(now, thresholds, rules),
             Input::Tick => self.tick(now),
         }
+    }
+
+    /// What goes on is weighed anew.
+    fn configure(&mut self, now: Instant, thresholds: &Thresholds, rules: &Rules) {
+        // Whether descriptors of finished connections are followed, and whether there is a record, does
+        // not change in a run.
+        let Thresholds { close_wait, fin_wait2, closed, .. } = *thresholds;
+        let before = self.config.thresholds;
+        let closed = before.closed.and(closed).or(before.closed);
+        self.config.thresholds = Thresholds { close_wait, fin_wait2, closed, ..before };
+        if self.config.rules.conditions != rules.conditions {
+            self.conditions.replace(rules.conditions.clone());
+        }
+        self.config.rules = rules.clone();
+        self.tracker.look_anew(now, looks(&self.config));
+        self.orphans.look_everywhere(now);
+        self.tick(now);
     }
 
     fn take_deed(&mut self, deed: &Deed) {
@@ -275,12 +306,19 @@ impl Engine {
             self.repair.under_way = Some(now);
             self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken.is_some() });
         }
+        if self.conditions.ask(now) {
+            self.orphans.look_everywhere(now);
+        }
         if let Some(namespaces) = self.orphans.due(now) {
             let closers = self.orphans.closers();
             self.outputs.push_back(Output::FindOrphans { namespaces, closers });
         }
         for notice in self.groups.tell(now) {
             self.outputs.push_back(Output::Group(Box::new(notice)));
+        }
+        let Self { conditions, tracker, config, outputs, .. } = self;
+        for notice in conditions.tell(now, &config.boot_id, || tracker.stays()) {
+            outputs.push_back(Output::Condition(Box::new(notice)));
         }
     }
 
@@ -306,7 +344,8 @@ impl Engine {
         let ended = self.tracker.snapshot_ends(now, snapshot, wanted);
         let minisockets = snapshot.half_closed.iter().filter(|s| s.minisocket.is_some());
         for orphan in minisockets.filter(|orphan| wanted(orphan.netns)) {
-            self.orphans.seen_first(now, orphan, self.config.thresholds.fin_wait2);
+            let threshold = self.config.rules.of_minisocket(orphan, &self.config.thresholds);
+            self.orphans.seen_first(now, orphan, threshold);
         }
         for ended in ended {
             let read = self.reads.forget(ended.stay.key);
@@ -329,7 +368,10 @@ impl Engine {
         if leaves {
             self.leaving.insert(ended.stay.key, *ended);
         } else if given_up {
-            self.orphans.given_up(ended, self.config.thresholds.fin_wait2, told);
+            let EngineConfig { rules, thresholds, .. } = &self.config;
+            let Stay { netns, endpoints, .. } = &ended.stay;
+            let threshold = rules.of_orphan(*netns, endpoints, thresholds);
+            self.orphans.given_up(ended, threshold, told);
             if !told {
                 self.record_end(ended, read);
             }
@@ -358,8 +400,10 @@ impl Engine {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
         let repair = self.repair.due(self.tracker.counts().gaps);
         let leaving = self.leaving.values().map(|ended| ended.at.after(LEAVING)).min();
-        [stays, self.groups.next_deadline(), self.orphans.next_deadline(), repair, leaving]
+        let told = [self.groups.next_deadline(), self.conditions.next_deadline()];
+        [stays, self.orphans.next_deadline(), repair, leaving]
             .into_iter()
+            .chain(told)
             .flatten()
             .min()
     }
@@ -377,6 +421,19 @@ impl Engine {
     /// How many alerts have fired, and how many groups have formed and resolved.
     pub const fn told(&self) -> (u64, u64, u64) {
         (self.alerts, self.groups.formed, self.groups.resolved)
+    }
+}
+
+/// When the tracker is to have stays looked at: as soon as any rule may want that.
+fn looks(config: &EngineConfig) -> Thresholds {
+    let EngineConfig { rules, thresholds, .. } = config;
+    let soonest = |state| rules.soonest(state, thresholds);
+    let look = rules.conditions.iter().any(Condition::needs_holders).then_some(LOOK);
+    Thresholds {
+        close_wait: soonest(StayState::CloseWait),
+        fin_wait2: soonest(StayState::FinWait2),
+        closed: thresholds.closed.map(|_| soonest(StayState::Closed)),
+        record: thresholds.record.or(look),
     }
 }
 

@@ -78,6 +78,24 @@ impl Filter {
         self.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
     }
 
+    /// Whether something that no process holds is asked for.
+    pub fn admits_unheld(
+        &self,
+        netns: Option<NetNs>,
+        endpoints: &Endpoints,
+        verdict: Verdict,
+    ) -> bool {
+        self.admits(netns, endpoints, verdict, core::iter::empty())
+    }
+
+    /// Whether it asks for anything that only a look at the holders shows.
+    pub fn needs_holders(&self) -> bool {
+        !(self.pids.is_empty()
+            && self.comms.is_empty()
+            && self.cgroups.is_empty()
+            && self.verdicts.is_empty())
+    }
+
     /// Whether `stay` is asked for. Of its processes a journal knows the one that was blamed, or held
     /// it.
     pub fn admits_past(&self, stay: &PastStay) -> bool {

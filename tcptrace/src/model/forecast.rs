@@ -1,9 +1,12 @@
 //! When a leak will have used up what there is.
 
+use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use super::process::Descriptors;
+use super::socket::{Endpoints, canonical};
 
 /// A forecast further away than this is none.
 const HORIZON: Duration = Duration::from_secs(30 * 86_400);
@@ -38,6 +41,32 @@ pub struct Forecast {
     pub limit: u64,
     /// When it is used up if the leak goes on like that.
     pub full_in: Duration,
+}
+
+/// Ports in use that the kernel chose, by destination.
+#[derive(Clone, Debug, Default)]
+pub struct PortUse {
+    range: Option<(u16, u16)>,
+    destinations: BTreeMap<SocketAddr, u64>,
+}
+
+impl PortUse {
+    /// Counts a connection; `range` is what the kernel chooses from in its namespace, where known.
+    pub fn add(&mut self, Endpoints { local, remote }: Endpoints, range: Option<(u16, u16)>) {
+        self.range = self.range.or(range);
+        let Some((first, last)) = self.range else { return };
+        // A server's own port is fixed, and may lie in the range as well.
+        if (first..=last).contains(&local.port()) && !(first..=last).contains(&remote.port()) {
+            *self.destinations.entry(canonical(remote)).or_default() += 1;
+        }
+    }
+
+    /// How many connections go to the destination that most go to, and the ports that there are for
+    /// them.
+    pub fn most(&self) -> Option<(u64, RangeInclusive<u16>)> {
+        let (first, last) = self.range?;
+        self.destinations.values().max().map(|&used| (used, first..=last))
+    }
 }
 
 /// What will be used up first at `growth` a minute; nothing where there is no trend. `ports` are those

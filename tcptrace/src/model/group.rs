@@ -1,20 +1,23 @@
 //! Alerts with one cause become one message that grows.
 //!
 //! A group is told at once when it forms and when it is empty, and in between ever more rarely:
-//! after 10 s, then twice as long each time, up to 5 min, and only when its size has changed.
+//! after 10 s, then twice as long each time, up to 5 min, and only when its size has changed. One that
+//! comes back after it was empty goes on from there, so that a leak which comes and goes is not told of
+//! each time.
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alert::Alert;
 use super::code::CodePath;
 use super::evidence::ThreadState;
-use super::forecast::{Forecast, forecast};
+use super::forecast::{Forecast, PortUse, forecast};
+use super::growth::Growth;
 use super::proof::Proof;
 use super::rules::Urgency;
-use super::socket::{Endpoints, NetNs, StayState, canonical};
+use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::verdict::{Blame, Confidence, Finding, Verdict};
@@ -23,9 +26,8 @@ use super::verdict::{Blame, Confidence, Finding, Verdict};
 const SETTLE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Growth is measured over this long, and not told before a tenth of it has passed.
-const GROWTH_WINDOW: Duration = Duration::from_secs(60);
-const GROWTH_STEP: Duration = Duration::from_secs(1);
+/// One that shrinks is told of when it has lost a fifth: a few that come and go say nothing.
+const SHRUNK: f64 = 0.8;
 const EXAMPLES: usize = 3;
 
 /// What the members of a group have in common.
@@ -186,8 +188,10 @@ struct Group {
     oldest_ever: Instant,
     ended: BTreeMap<&'static str, (EndedBy, usize)>,
     withdrawn: usize,
-    history: VecDeque<(Instant, usize)>,
+    growth: Growth,
     told: Option<Told>,
+    /// What it was told of before it was empty.
+    rested: Option<Told>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -197,10 +201,19 @@ struct Told {
     pause: Duration,
 }
 
+impl Told {
+    /// When a group that was told of so and is empty is forgotten.
+    fn over(self) -> Instant {
+        self.next.after(self.pause)
+    }
+}
+
 /// All groups there are.
 #[derive(Debug, Default)]
 pub struct Groups {
     groups: BTreeMap<GroupKey, Group>,
+    /// Those that have become empty lately.
+    resting: BTreeMap<GroupKey, Told>,
     /// How many have formed.
     pub formed: u64,
     /// How many have become empty again.
@@ -210,7 +223,9 @@ pub struct Groups {
 impl Groups {
     /// Takes in a firing alert.
     pub fn add(&mut self, alert: &Alert) {
-        let group = self.groups.entry(GroupKey::of_alert(alert)).or_insert_with(|| Group {
+        let key = GroupKey::of_alert(alert);
+        let rested = self.resting.remove(&key).filter(|rested| alert.at < rested.over());
+        let group = self.groups.entry(key).or_insert_with(|| Group {
             id: Arc::clone(&alert.group),
             urgency: alert.urgency.clone(),
             verdict: alert.finding.verdict,
@@ -227,8 +242,9 @@ impl Groups {
             oldest_ever: alert.stay.since,
             ended: BTreeMap::new(),
             withdrawn: 0,
-            history: VecDeque::new(),
+            growth: Growth::default(),
             told: None,
+            rested,
         });
         // The newest look knows the process best.
         group.blame.clone_from(&alert.finding.blame);
@@ -256,30 +272,42 @@ impl Groups {
 
     /// Takes out one that is told of otherwise now, by `instead`.
     pub fn withdraw(&mut self, alert: &Alert, instead: &Alert) {
-        let before = GroupKey::of_alert(alert);
-        if before == GroupKey::of_alert(instead) {
+        if GroupKey::of_alert(alert) == GroupKey::of_alert(instead) {
             return;
         }
-        if let Some(group) = self.groups.get_mut(&before)
+        self.take_out(alert, instead.at);
+    }
+
+    /// Takes out one that goes on and is no longer told of.
+    pub fn take_out(&mut self, alert: &Alert, now: Instant) {
+        if let Some(group) = self.groups.get_mut(&GroupKey::of_alert(alert))
             && group.members.remove(&alert.stay.id).is_some()
         {
             group.withdrawn += 1;
-            group.remember(instead.at);
+            group.remember(now);
         }
     }
 
     /// What is to be told at `now`.
     pub fn tell(&mut self, now: Instant) -> Vec<GroupNotice> {
         let mut notices = Vec::new();
-        self.groups.retain(|_, group| {
+        let Self { groups, resting, formed, resolved } = self;
+        resting.retain(|_, told| now < told.over());
+        groups.retain(|key, group| {
+            if let (None, Some(rested), true) = (group.told, group.rested, group.members.is_empty())
+            {
+                resting.insert(key.clone(), rested);
+                return false;
+            }
             // One that is empty before it was told of is told of twice: as it was, and that it is over.
             while let Some(status) = group.status(now) {
                 notices.push(group.notice(status, now));
                 group.tell(now);
                 match status {
-                    GroupStatus::Firing => self.formed += 1,
+                    GroupStatus::Firing => *formed += 1,
                     GroupStatus::Resolved => {
-                        self.resolved += 1;
+                        *resolved += 1;
+                        resting.extend(group.told.map(|told| (key.clone(), told)));
                         return false;
                     }
                     GroupStatus::Growing | GroupStatus::Shrinking => {}
@@ -298,77 +326,66 @@ impl Groups {
 
 impl Group {
     fn remember(&mut self, at: Instant) {
-        let members = self.members.len();
-        match self.history.back_mut() {
-            Some((last, count)) if at.since(*last) < GROWTH_STEP => *count = members,
-            _ => self.history.push_back((at, members)),
-        }
-        // One entry older than the window stays, as the size at the window's start.
-        while self.history.get(1).is_some_and(|&(second, _)| at.since(second) >= GROWTH_WINDOW) {
-            self.history.pop_front();
-        }
-    }
-
-    fn growth_per_min(&self, now: Instant) -> Option<f64> {
-        let (first, then) = *self.history.front()?;
-        let over = now.since(first).min(GROWTH_WINDOW);
-        if over < GROWTH_WINDOW / 10 {
-            return None;
-        }
-        let change = self.members.len() as f64 - then as f64;
-        Some((change / over.as_secs_f64() * 60.0 * 10.0).round() / 10.0)
+        self.growth.remember(at, self.members.len());
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         match self.told {
-            None => Some(self.formed.after(SETTLE)),
-            Some(told) => (told.members != self.members.len()).then_some(told.next),
+            None => Some(self.settled()),
+            Some(told) => self.moved(told).map(|_| told.next),
+        }
+    }
+
+    /// When it is told of first.
+    fn settled(&self) -> Instant {
+        let settled = self.formed.after(SETTLE);
+        self.rested.map_or(settled, |rested| settled.max(rested.next))
+    }
+
+    /// How it stands against the last time, if that is worth telling.
+    fn moved(&self, told: Told) -> Option<GroupStatus> {
+        let members = self.members.len();
+        if members > told.members {
+            Some(GroupStatus::Growing)
+        } else if members as f64 <= told.members as f64 * SHRUNK {
+            Some(GroupStatus::Shrinking)
+        } else {
+            None
         }
     }
 
     fn status(&self, now: Instant) -> Option<GroupStatus> {
-        let members = self.members.len();
+        let empty = self.members.is_empty();
         let Some(told) = self.told else {
-            let settled = members == 0 || now >= self.formed.after(SETTLE);
+            let settled = empty || now >= self.settled();
             return settled.then_some(GroupStatus::Firing);
         };
-        if members == 0 {
+        if empty {
             return Some(GroupStatus::Resolved);
         }
-        match members.cmp(&told.members) {
-            _ if now < told.next => None,
-            core::cmp::Ordering::Greater => Some(GroupStatus::Growing),
-            core::cmp::Ordering::Less => Some(GroupStatus::Shrinking),
-            core::cmp::Ordering::Equal => None,
-        }
+        self.moved(told).filter(|_| now >= told.next)
     }
 
     fn tell(&mut self, now: Instant) {
-        let pause = self.told.map_or(FIRST_PAUSE, |told| (told.pause * 2).min(LONGEST_PAUSE));
+        let before = self.told.or(self.rested);
+        let pause = before.map_or(FIRST_PAUSE, |told| (told.pause * 2).min(LONGEST_PAUSE));
         self.told = Some(Told { members: self.members.len(), next: now.after(pause), pause });
     }
 
-    /// The ports that the kernel may choose for connections to the destination of most members, and
-    /// how many of these they hold.
-    fn ports(&self) -> Option<(u64, core::ops::RangeInclusive<u16>)> {
-        let (first, last) = self.members.values().find_map(|alert| alert.evidence.port_range)?;
-        let chosen = |alert: &&Alert| {
-            let Endpoints { local, remote } = alert.stay.endpoints;
-            // A server's own port is fixed, and may lie in the range as well.
-            (first..=last).contains(&local.port()) && !(first..=last).contains(&remote.port())
-        };
-        let mut destinations = BTreeMap::<_, u64>::new();
-        for alert in self.members.values().filter(chosen) {
-            *destinations.entry(canonical(alert.stay.endpoints.remote)).or_default() += 1;
+    /// The ports that connections to the destination of most members use up.
+    fn ports(&self) -> PortUse {
+        let mut ports = PortUse::default();
+        for alert in self.members.values() {
+            ports.add(alert.stay.endpoints, alert.evidence.port_range);
         }
-        destinations.into_values().max().map(|used| (used, first..=last))
+        ports
     }
 
     fn notice(&self, status: GroupStatus, now: Instant) -> GroupNotice {
         let mut by_age: Vec<_> = self.members.values().collect();
         by_age.sort_by_key(|alert| alert.stay.since);
         let oldest = by_age.first().map_or(self.oldest_ever, |alert| alert.stay.since);
-        let growth = self.growth_per_min(now);
+        let growth = self.growth.per_min(now, self.members.len());
         let descriptors = self.blame.as_ref().and_then(|blame| blame.process.descriptors);
         let mut ended: Vec<_> = self.ended.values().copied().collect();
         ended.sort_by_key(|&(_, count)| core::cmp::Reverse(count));
@@ -390,7 +407,7 @@ impl Group {
             oldest: now.since(oldest),
             exact: by_age.iter().all(|alert| alert.stay.exact),
             growth_per_min: growth,
-            forecast: growth.and_then(|growth| forecast(descriptors, self.ports(), growth)),
+            forecast: growth.and_then(|growth| forecast(descriptors, self.ports().most(), growth)),
             examples: by_age.iter().take(EXAMPLES).map(|alert| Arc::clone(&alert.id)).collect(),
             peers: peers(self.members.values()),
             ended,

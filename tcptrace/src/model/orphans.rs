@@ -130,6 +130,16 @@ impl Orphans {
         *look = at.min(*look);
     }
 
+    /// Looks at all namespaces at `now`.
+    pub fn look_everywhere(&mut self, now: Instant) {
+        self.look(None, now);
+    }
+
+    /// Whether the look under way is at all namespaces.
+    pub fn asked_everywhere(&self) -> bool {
+        self.asked == Some(Namespaces::All)
+    }
+
     /// When to look next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.looks.values().min().copied().filter(|_| self.asked.is_none())
@@ -158,7 +168,7 @@ impl Orphans {
         &mut self,
         looked_at: Instant,
         sockets: &[Observed],
-        threshold: Duration,
+        threshold: impl Fn(&Observed) -> Duration,
         mut name: impl FnMut() -> StayId,
     ) -> (Vec<Stay>, Vec<Ended>) {
         let asked = self.asked.take().unwrap_or(Namespaces::These(Vec::new()));
@@ -178,7 +188,7 @@ impl Orphans {
             }
             let remembered = names.iter().find_map(|name| self.remembered.get(name));
             let since = remembered.map_or(looked_at.before(socket.age_min), |stay| stay.since);
-            let due = since.after(threshold);
+            let due = since.after(threshold(socket));
             if due > looked_at {
                 if due <= expires {
                     self.look(netns, due);
@@ -305,7 +315,7 @@ mod tests {
         assert_eq!(orphans.due(at(110)), Some(Namespaces::These(vec![NetNs(1)])));
         assert_eq!(orphans.next_deadline(), None, "one look at a time");
         // Nobody is left.
-        let (stuck, ended) = orphans.shown(at(110), &[], THRESHOLD, StayId::default);
+        let (stuck, ended) = orphans.shown(at(110), &[], |_| THRESHOLD, StayId::default);
         assert!(stuck.is_empty() && ended.is_empty());
     }
 
@@ -314,14 +324,15 @@ mod tests {
         let mut orphans = Orphans::default();
         orphans.given_up(&given_up(100, 100), THRESHOLD, false);
         orphans.due(at(110)).unwrap();
-        let (stuck, _) = orphans.shown(at(110), &[shown(10, 50)], THRESHOLD, StayId::default);
+        let (stuck, _) = orphans.shown(at(110), &[shown(10, 50)], |_| THRESHOLD, StayId::default);
         assert_eq!(stuck.len(), 1);
         assert_eq!(stuck[0].since, at(100));
         orphans.due(at(150)).unwrap();
-        let (stuck, ended) = orphans.shown(at(150), &[shown(50, 10)], THRESHOLD, StayId::default);
+        let (stuck, ended) =
+            orphans.shown(at(150), &[shown(50, 10)], |_| THRESHOLD, StayId::default);
         assert!(stuck.is_empty() && ended.is_empty(), "told once");
         orphans.due(at(160)).unwrap();
-        let (_, ended) = orphans.shown(at(160), &[], THRESHOLD, StayId::default);
+        let (_, ended) = orphans.shown(at(160), &[], |_| THRESHOLD, StayId::default);
         assert_eq!(ended[0].by, EndedBy::Expired);
         assert_eq!(orphans.next_deadline(), None);
     }
@@ -331,9 +342,9 @@ mod tests {
         let mut orphans = Orphans::default();
         orphans.given_up(&given_up(100, 100), THRESHOLD, false);
         orphans.due(at(110)).unwrap();
-        orphans.shown(at(110), &[shown(10, 50)], THRESHOLD, StayId::default);
+        orphans.shown(at(110), &[shown(10, 50)], |_| THRESHOLD, StayId::default);
         orphans.due(at(120)).unwrap();
-        let (_, ended) = orphans.shown(at(120), &[], THRESHOLD, StayId::default);
+        let (_, ended) = orphans.shown(at(120), &[], |_| THRESHOLD, StayId::default);
         assert_eq!(ended[0].by, EndedBy::PeerClosed);
     }
 
@@ -344,7 +355,7 @@ mod tests {
         orphans.given_up(&given_up(100, 105), THRESHOLD, false);
         assert_eq!(orphans.next_deadline(), Some(at(110)));
         orphans.due(at(110)).unwrap();
-        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], THRESHOLD, StayId::default);
+        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], |_| THRESHOLD, StayId::default);
         assert_eq!(stuck[0].since, at(100));
         assert!(stuck[0].exact);
     }
@@ -357,11 +368,11 @@ mod tests {
             Stay { key: SocketKey::new(0, 1 << 63 | 5), cookie: None, netns: None, ..ended.stay };
         orphans.given_up(&ended, THRESHOLD, false);
         assert_eq!(orphans.due(at(110)), Some(Namespaces::All));
-        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], THRESHOLD, StayId::default);
+        let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], |_| THRESHOLD, StayId::default);
         assert_eq!(stuck[0].since, at(100));
         assert_eq!((stuck[0].cookie, stuck[0].netns), (Some(7), Some(NetNs(1))));
         assert_eq!(orphans.due(at(120)), Some(Namespaces::These(vec![NetNs(1)])));
-        let (_, ended) = orphans.shown(at(120), &[], THRESHOLD, StayId::default);
+        let (_, ended) = orphans.shown(at(120), &[], |_| THRESHOLD, StayId::default);
         assert_eq!(ended[0].stay.cookie, Some(7));
     }
 }

@@ -50,11 +50,13 @@ pub enum Kind {
     LeftOut = 9,
     /// The run ended; the last frame.
     End = 10,
+    /// What to tell of, and when, from then on.
+    Configured = 11,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Header,
         Self::Transition,
         Self::Deed,
@@ -65,6 +67,7 @@ impl Kind {
         Self::Orphans,
         Self::LeftOut,
         Self::End,
+        Self::Configured,
     ];
 
     /// The kind with this number, if this version knows it.
@@ -86,6 +89,7 @@ impl fmt::Display for Kind {
             Self::Orphans => "orphans",
             Self::LeftOut => "count of what was left out",
             Self::End => "end",
+            Self::Configured => "rules",
         })
     }
 }

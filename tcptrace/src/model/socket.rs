@@ -96,6 +96,8 @@ pub enum StayState {
 }
 
 impl StayState {
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [Self::CloseWait, Self::FinWait2, Self::Closed];
     /// How many there are.
     pub const COUNT: usize = 3;
 

@@ -360,6 +360,15 @@ impl Tracker {
         self.deadlines.set(id.slot, stay.state.index(), at);
     }
 
+    /// Has every stay looked at by `thresholds` from now on; what is due by them, now.
+    pub fn look_anew(&mut self, now: Instant, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+        for (_, stay) in &self.stays {
+            let due = thresholds.first_look(stay.state, stay.since).max(now);
+            self.deadlines.set(stay.id.slot, stay.state.index(), due);
+        }
+    }
+
     /// Forgets a stay whose socket the kernel no longer shows: its end was lost.
     pub fn forget(&mut self, id: StayId, now: Instant) -> Option<Ended> {
         let stay = self.remove(id)?;

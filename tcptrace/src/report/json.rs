@@ -8,16 +8,19 @@ mod stay;
 use std::io::{self, Write};
 
 use lines::{
-    AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
-    HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,
-    Shown, SocketLine, StaysLine, SummaryLine, TransitionLine, Wall,
+    AlertLine, Big, BlameLine, Body, CheckLine, ConditionLine, EndsLine, EvidenceLine,
+    ForecastLine, GroupLine, HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine,
+    ProcessKeyLine, ProofLine, SettingLine, Shown, SocketLine, StaysLine, SummaryLine,
+    TransitionLine, Wall,
 };
 pub use profile::{difference, profile};
 pub use stay::stay;
 
+use crate::cli::config::settings::Setting;
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
 use crate::model::code::{Did, Stack};
+use crate::model::condition::{ConditionNotice, Measure, Scope};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
@@ -58,16 +61,17 @@ fn line(out: &mut impl Write, context: Context<'_>, at: Instant, body: Body<'_>)
 pub fn alert(out: &mut impl Write, context: Context<'_>, alert: &Alert) -> io::Result<()> {
     let Alert { id, group, stay, evidence, finding, at, .. } = alert;
     let mut socket = socket_line((id, group), stay, evidence, finding, (*at, context.anchor));
-    if alert.ended_by.is_some() {
+    if !alert.is_firing() {
         socket.ends_by_itself = None;
     }
     socket.evidence.reset_sent = alert.reset_sent;
     let body = AlertLine {
-        status: if alert.ended_by.is_some() { "resolved" } else { "firing" },
+        status: if alert.is_firing() { "firing" } else { "resolved" },
         severity: alert.urgency.severity.name(),
         rule: alert.urgency.rule.as_deref(),
         threshold_ms: millis(alert.threshold),
         ended_by: alert.ended_by.map(EndedBy::name),
+        withdrawn: alert.withdrawn,
         socket,
     };
     line(out, context, alert.at, Body::Alert(body))
@@ -102,11 +106,7 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
         severity: notice.urgency.severity.name(),
         rule: notice.urgency.rule.as_deref(),
         key: KeyLine {
-            process: process.map(|process| ProcessKeyLine {
-                pid: process.pid,
-                start: process.start.map(Wall),
-                comm: &process.comm,
-            }),
+            process: process.map(process_key),
             verdict: notice.verdict.name(),
             code_path: notice.code.as_ref().map(|code| &*code.line),
             code_did: notice.code.as_ref().map(|code| code.did.name()),
@@ -125,6 +125,47 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
         remedy: notice.verdict.remedy(),
     };
     line(out, context, notice.at, Body::Group(body))
+}
+
+/// Writes a `condition`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn condition(
+    out: &mut impl Write,
+    context: Context<'_>,
+    notice: &ConditionNotice,
+) -> io::Result<()> {
+    let (value, limit) = match notice.measure {
+        Measure::Sockets(count, limit) => (Some(count as f64), limit as f64),
+        Measure::GrowthPerMin(growth, limit) => (Some(growth), limit),
+        Measure::FullIn(forecast, limit) => {
+            (forecast.map(|forecast| millis(forecast.full_in) as f64), millis(limit) as f64)
+        }
+    };
+    let (unit, process) = match &notice.scope {
+        Scope::Host => (None, None),
+        Scope::Unit(unit) => (Some(&**unit), None),
+        Scope::Process(process) => (process.unit.as_deref(), Some(process_key(process))),
+    };
+    let body = ConditionLine {
+        condition: &notice.id,
+        status: if notice.firing { "firing" } else { "resolved" },
+        severity: notice.severity.name(),
+        rule: &notice.rule,
+        measure: notice.measure.name(),
+        value,
+        limit,
+        lasted_ms: millis(notice.at.since(notice.since)),
+        per: notice.scope.name(),
+        unit,
+        process,
+    };
+    line(out, context, notice.at, Body::Condition(body))
+}
+
+fn process_key(process: &Process) -> ProcessKeyLine<'_> {
+    ProcessKeyLine { pid: process.pid, start: process.start.map(Wall), comm: &process.comm }
 }
 
 /// Writes a `transition`.
@@ -186,6 +227,16 @@ pub fn summary(
         unwritten: summary.unwritten,
     };
     line(out, context, now, Body::Summary(body))
+}
+
+/// Writes a `setting` of `config show`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn setting(out: &mut impl Write, context: Context<'_>, setting: &Setting) -> io::Result<()> {
+    let Setting { key, value, origin } = setting;
+    let body = SettingLine { key, value, origin: origin.name() };
+    line(out, context, context.anchor.monotonic, Body::Setting(body))
 }
 
 /// Writes a `check` of `doctor`, made at `now`.

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use crate::model::alert::Alert;
 use crate::model::code::{CodePath, Did};
+use crate::model::condition::{ConditionNotice, Measure, Scope};
 use crate::model::evidence::{Evidence, Sources, ThreadState, Timer};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, Peer};
 use crate::model::process::tests::process;
 use crate::model::process::{Holder, Process};
 use crate::model::proof::Proof;
-use crate::model::rules::Urgency;
+use crate::model::rules::{Severity, Urgency};
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use crate::model::stay::{Stay, StayId};
 use crate::model::time::{Anchor, Instant};
@@ -93,6 +94,7 @@ pub fn alert() -> Alert {
         evidence: Arc::new(evidence),
         ended_by: None,
         reset_sent: None,
+        withdrawn: false,
     }
 }
 
@@ -132,5 +134,18 @@ pub fn group() -> GroupNotice {
             limit: 1024,
             full_in: Duration::from_secs(18 * 60),
         }),
+    }
+}
+
+pub fn condition() -> ConditionNotice {
+    ConditionNotice {
+        id: "01234567-too many-4711.10".into(),
+        rule: "too many\u{1b}[31m".into(),
+        severity: Severity::Critical,
+        firing: true,
+        at: now(),
+        since: now(),
+        scope: Scope::Process(Arc::new(java())),
+        measure: Measure::Sockets(1214, 1000),
     }
 }

@@ -1,5 +1,6 @@
 //! Text for people.
 
+mod condition;
 pub(super) mod words;
 
 use core::fmt::{self, Display};
@@ -8,6 +9,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+pub use condition::condition;
 use jiff::tz::TimeZone;
 pub use words::Age;
 pub(super) use words::Count;
@@ -22,6 +24,7 @@ use crate::model::evidence::{Evidence, ThreadState};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
 use crate::model::proof::Proof;
+use crate::model::rules::Urgency;
 use crate::model::stay::Stay;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -118,6 +121,7 @@ pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Res
         detail(out, look, "peers", Peers(&notice.peers))?;
     }
     limit(out, look, notice)?;
+    rule(out, look, &notice.urgency)?;
     remedy(out, look, notice.verdict)
 }
 
@@ -172,12 +176,15 @@ fn threads(out: &mut impl Write, look: &Look, threads: Option<ThreadState>) -> i
 /// What will be used up, and when, if there is a trend.
 fn limit(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
     let Some(Forecast { of, used, limit, full_in }) = notice.forecast else { return Ok(()) };
-    let what = match of {
+    let (what, used, limit, full_in) = (resource(of), Count(used), Count(limit), Age(full_in));
+    detail(out, look, "limit", format_args!("{used} of {limit} {what}, full in about {full_in}"))
+}
+
+const fn resource(of: Resource) -> &'static str {
+    match of {
         Resource::Descriptors => "fds",
         Resource::Ports => "ports to one destination",
-    };
-    let (used, limit, full_in) = (Count(used), Count(limit), Age(full_in));
-    detail(out, look, "limit", format_args!("{used} of {limit} {what}, full in about {full_in}"))
+    }
 }
 
 /// Tells of one socket, for `--each`.
@@ -195,6 +202,10 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
         let by = ended_words(by);
         return writeln!(out, "{time}  {word}  {who}: {ends} left {state} after {age} ({by})");
     }
+    if alert.withdrawn {
+        let word = look.paint(LABEL, "QUIET");
+        return writeln!(out, "{time}  {word}  {who}: {ends} is in {state} still, and not told of");
+    }
     let word = look.paint(STUCK, "STUCK");
     let least = if alert.stay.exact { "" } else { "at least " };
     writeln!(out, "{time}  {word}  {who}: {ends} in {state} for {least}{age}")?;
@@ -204,7 +215,15 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     let caveat = alert.evidence.stack_caveat();
     code(out, look, (path.as_ref(), *verdict), proof, caveat)?;
     threads(out, look, alert.evidence.threads.filter(|_| nobody_looked(*verdict)))?;
+    rule(out, look, &alert.urgency)?;
     remedy(out, look, alert.finding.verdict)
+}
+
+/// The rule by which it is told, if the configuration has one.
+fn rule(out: &mut impl Write, look: &Look, urgency: &Urgency) -> io::Result<()> {
+    let Some(rule) = &urgency.rule else { return Ok(()) };
+    let severity = urgency.severity.name();
+    detail(out, look, "rule", format_args!("{} ({severity})", Escaped(rule)))
 }
 
 fn remedy(out: &mut impl Write, look: &Look, verdict: Verdict) -> io::Result<()> {

@@ -28,6 +28,8 @@ pub struct Tcptrace {
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcptrace"));
     command.env("TCPTRACE_RECORD", fresh_directory());
+    // Whatever this machine is configured to.
+    command.env("TCPTRACE_CONFIG", "/dev/null");
     let probe = match PROBE.get() {
         Probe::Btf => "btf",
         Probe::Classic => "tracepoint",
@@ -112,6 +114,13 @@ impl Tcptrace {
         let deadline = Instant::now() + DEADLINE;
         let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(left(deadline)).ok());
         lines.find(|line| wanted(line)).expect("the line did not come")
+    }
+
+    /// The next line on stderr with `part` in it.
+    pub fn wait_for_notice(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        let mut lines = std::iter::from_fn(|| self.errors.recv_timeout(left(deadline)).ok());
+        lines.find(|line| line.contains(part)).expect("the notice did not come")
     }
 
     /// The alert with this status on the socket with this cookie.

@@ -26,6 +26,7 @@ fn alert(known: &Known, now: u64, ended_by: Option<EndedBy>) -> Entry {
         evidence: Arc::clone(&known.evidence),
         ended_by,
         reset_sent: None,
+        withdrawn: false,
     }))
 }
 

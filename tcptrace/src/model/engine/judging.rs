@@ -1,15 +1,15 @@
 //! What follows from what was found out: whom to tell of, what to keep, and what is over.
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{AGAIN, Engine, Output, RETRY};
+use super::{AGAIN, Engine, EngineConfig, Output, RETRY};
 use crate::model::alert::{Alert, alert_id};
 use crate::model::code::{PathId, Stack};
 use crate::model::evidence::Evidence;
 use crate::model::group::group_id;
 use crate::model::reads::{EofRead, first_read};
-use crate::model::rules::Urgency;
 use crate::model::snapshot::Observed;
 use crate::model::stay::{Ended, Stay, StayId};
 use crate::model::time::Instant;
@@ -23,13 +23,16 @@ impl Engine {
         sockets: &[Observed],
         code: &HashMap<PathId, Arc<Stack>>,
     ) {
-        let threshold = self.config.thresholds.fin_wait2;
-        let tracker = &mut self.tracker;
-        let (stuck, ended) = self.orphans.shown(looked_at, sockets, threshold, || tracker.name());
+        if self.orphans.asked_everywhere() {
+            self.conditions.minisockets(sockets);
+        }
+        let Self { tracker, config, orphans, .. } = self;
+        let threshold = |socket: &Observed| config.rules.of_minisocket(socket, &config.thresholds);
+        let (stuck, ended) = orphans.shown(looked_at, sockets, threshold, || tracker.name());
         for stay in stuck {
             let mut evidence = Evidence::of_minisocket(looked_at, &stay, sockets);
             evidence.stack = stay.shut.and_then(|path| code.get(&path)).cloned();
-            let finding = find(&stay, &evidence, threshold);
+            let finding = find(&stay, &evidence, self.config.thresholds.fin_wait2);
             self.accuse(now, stay, evidence, finding);
         }
         for ended in ended {
@@ -57,30 +60,30 @@ impl Engine {
             self.tracker.locate(id, cookie, netns);
         }
         let Some(&stay) = self.tracker.get(id) else { return };
-        let threshold = self.config.thresholds.of(stay.state);
         evidence.eof_reads = self.reads.of(stay.key);
         let path = first_read(&evidence.eof_reads).and_then(|read| read.path);
         evidence.proof = path.and_then(|path| self.reads.proof(path));
         evidence.opened_proof = stay.opened.and_then(|path| self.tracker.proof(path));
         evidence.sources.eof = self.config.eof && self.began.is_some_and(|at| stay.since >= at);
+        let threshold = self.least(&stay, &evidence);
         let due = stay.since.after(threshold);
         // Looked at for the record: whether bytes still move shows in that time.
-        let early = self.config.thresholds.record.filter(|_| evidence.looked_at < due);
-        let in_use = early.unwrap_or(threshold);
+        let early = evidence.looked_at < due;
+        let in_use = self.config.thresholds.record.filter(|_| early).unwrap_or(threshold);
         match judge(&stay, &evidence, in_use) {
-            Judgement::Stuck(finding) if early.is_some() => {
-                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
-                self.tracker.postpone(id, due, None, now);
-            }
             Judgement::Stuck(finding) => {
-                self.accuse(now, stay, evidence, finding);
-                self.tracker.postpone(id, now.after(AGAIN), None, now);
+                let again = if early { due } else { now.after(AGAIN) };
+                let next = self.accuse(now, stay, evidence, finding);
+                let again = next.map_or(again, |next| next.min(again));
+                self.tracker.postpone(id, again.max(now), None, now);
             }
             Judgement::InUse(_, again) => {
                 let (progress, at) = (evidence.progress, evidence.looked_at);
-                let finding = find(&stay, &evidence, in_use);
-                self.record(&stay, &Arc::new(evidence), &Arc::new(finding));
-                let again = if early.is_some() { due } else { again };
+                let finding = Arc::new(find(&stay, &evidence, in_use));
+                let evidence = Arc::new(evidence);
+                self.record(&stay, &evidence, &finding);
+                self.conditions.looked_at(id, &evidence, &finding);
+                let again = if early { due } else { again };
                 self.tracker.postpone(id, again, progress, at);
             }
             Judgement::Exempt(_) => {}
@@ -104,30 +107,69 @@ impl Engine {
         }
     }
 
-    /// Tells of a stay that is stuck, if anybody wants to hear of it.
-    fn accuse(&mut self, now: Instant, stay: Stay, evidence: Evidence, finding: Finding) {
+    /// The least time that the stay may last, as far as what was found out about it is all there is to
+    /// know.
+    fn least(&self, stay: &Stay, evidence: &Evidence) -> Duration {
+        let EngineConfig { rules, thresholds, .. } = &self.config;
+        let threshold = thresholds.of(stay.state);
+        if rules.stuck.is_empty() {
+            return threshold;
+        }
+        let finding = find(stay, evidence, threshold);
+        rules.weigh(stay, evidence, &finding, Duration::ZERO, thresholds).first
+    }
+
+    /// Tells of a stay that is stuck, if that has lasted for too long and anybody wants to hear of it.
+    /// Returns when there may be more to say.
+    fn accuse(
+        &mut self,
+        now: Instant,
+        stay: Stay,
+        evidence: Evidence,
+        finding: Finding,
+    ) -> Option<Instant> {
         let (evidence, finding) = (Arc::new(evidence), Arc::new(finding));
         self.record(&stay, &evidence, &finding);
-        if !self.told_of.admits_finding(&stay, &evidence, &finding) {
-            return;
-        }
+        self.conditions.looked_at(stay.id, &evidence, &finding);
+        let EngineConfig { rules, thresholds, .. } = &self.config;
+        let age = evidence.looked_at.since(stay.since);
+        let weighed = rules.weigh(&stay, &evidence, &finding, age, thresholds);
+        let next = weighed.next.map(|next| stay.since.after(next));
+        let wanted = self.told_of.admits_finding(&stay, &evidence, &finding)
+            && !rules.ignores(now, &stay, &evidence, &finding);
         let told = self.firing.get(&stay.id);
-        if told.is_some_and(|told| !told.finding.differs(&finding)) {
-            return;
+        let Some((urgency, threshold)) = weighed.told.filter(|_| wanted) else {
+            if told.is_some() {
+                self.withdraw(now, stay.id);
+            }
+            return next;
+        };
+        let same = |told: &Alert| !told.finding.differs(&finding) && told.urgency == urgency;
+        if told.is_some_and(same) {
+            return next;
         }
-        let urgency = Urgency::default();
         self.fire(Alert {
             id: alert_id(&self.config.boot_id, &stay),
             group: group_id(&self.config.boot_id, &stay, &finding, &urgency),
             stay,
             at: now,
-            threshold: self.config.thresholds.of(stay.state),
+            threshold,
             urgency,
             finding,
             evidence,
             ended_by: None,
             reset_sent: None,
+            withdrawn: false,
         });
+        next
+    }
+
+    /// Nobody wants to hear any more of a stay that was told of and goes on.
+    fn withdraw(&mut self, now: Instant, id: StayId) {
+        if let Some(alert) = self.firing.remove(&id) {
+            self.groups.take_out(&alert, now);
+            self.outputs.push_back(Output::Alert(Box::new(alert.withdrawn(now))));
+        }
     }
 
     fn fire(&mut self, alert: Alert) {
@@ -142,6 +184,7 @@ impl Engine {
     /// A stay is over for good; `read` is who read its end of file first.
     pub(super) fn over(&mut self, ended: &Ended, read: Option<EofRead>) {
         self.record_end(ended, read);
+        self.conditions.over(ended.stay.id);
         self.resolve(ended);
     }
 

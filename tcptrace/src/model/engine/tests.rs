@@ -19,6 +19,10 @@ fn engine() -> Engine {
 }
 
 fn engine_with(record: Option<Duration>) -> Engine {
+    engine_by(record, Rules::default())
+}
+
+fn engine_by(record: Option<Duration>, rules: Rules) -> Engine {
     let mut engine = Engine::new(EngineConfig {
         thresholds: Thresholds {
             close_wait: Duration::from_secs(60),
@@ -27,6 +31,7 @@ fn engine_with(record: Option<Duration>) -> Engine {
             record,
         },
         filter: Filter::default(),
+        rules,
         capacity: 10_000,
         boot_id: "0123456789".into(),
         identity: Identity::Cookie,
@@ -87,6 +92,7 @@ struct Outputs {
     examine: Vec<Stay>,
     alerts: Vec<Alert>,
     groups: Vec<GroupNotice>,
+    conditions: Vec<ConditionNotice>,
     snapshots: Vec<bool>,
     orphans: Option<Namespaces>,
     kept: Vec<Entry>,
@@ -101,6 +107,7 @@ fn outputs(engine: &mut Engine) -> Outputs {
             }
             Output::Alert(alert) => outputs.alerts.push(*alert),
             Output::Group(group) => outputs.groups.push(*group),
+            Output::Condition(condition) => outputs.conditions.push(*condition),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),
             Output::FindOrphans { namespaces, .. } => outputs.orphans = Some(namespaces),
             Output::Keep(entry) => outputs.kept.push(entry),
@@ -456,3 +463,5 @@ fn without_a_record_nothing_is_kept() {
     engine.sum_up(at(100), true);
     assert!(told.kept.is_empty() && outputs(&mut engine).kept.is_empty());
 }
+
+mod ruled;

@@ -13,10 +13,12 @@ use crate::model::decode;
 use crate::model::engine::{Engine, Input, Output};
 use crate::model::event::Lost;
 use crate::model::evidence::Evidence;
+use crate::model::rules::Rules;
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::stay::StayId;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
+use crate::model::tracker::Thresholds;
 
 /// Why a frame whose checksum fits says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +145,10 @@ impl Player {
                     HashMap<PathId, Arc<Stack>>,
                 ) = json(kind, frame)?;
                 engine.handle(at, Input::Orphans(looked_at, &found, &code));
+            }
+            Kind::Configured => {
+                let (thresholds, rules): (Thresholds, Rules) = json(kind, frame)?;
+                engine.handle(at, Input::Configured(&thresholds, &rules));
             }
             Kind::LeftOut => {
                 let frames = frame.payload.try_into().map_err(|_| Unplayable::Length(kind))?;

@@ -119,6 +119,9 @@ impl Tape {
             Input::Orphans(looked_at, found, code) => {
                 self.json(Kind::Orphans, now, &(looked_at, found, code));
             }
+            Input::Configured(thresholds, rules) => {
+                self.json(Kind::Configured, now, &(thresholds, rules));
+            }
             Input::Evidence(None) => self.json(Kind::Evidence, now, &()),
             Input::Evidence(Some(evidence)) => {
                 // Nothing follows from evidence on a stay that is over.

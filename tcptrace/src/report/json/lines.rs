@@ -23,10 +23,12 @@ pub(super) struct Line<'a> {
 pub(super) enum Body<'a> {
     Alert(AlertLine<'a>),
     Group(GroupLine<'a>),
+    Condition(ConditionLine<'a>),
     Socket(SocketLine<'a>),
     Transition(TransitionLine),
     Summary(SummaryLine),
     Check(CheckLine<'a>),
+    Setting(SettingLine<'a>),
     Report(ReportLine),
     Frame(FrameLine<'a>),
     Stay(StayLine<'a>),
@@ -73,6 +75,9 @@ pub(super) struct AlertLine<'a> {
     pub(super) threshold_ms: u64,
     /// What ended it, when resolved.
     pub(super) ended_by: Option<&'static str>,
+    /// It goes on: a rule that is new keeps it from being told of.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub(super) withdrawn: bool,
     #[serde(flatten)]
     pub(super) socket: SocketLine<'a>,
 }
@@ -262,6 +267,41 @@ pub(super) struct ProcessKeyLine<'a> {
     pub(super) pid: u32,
     pub(super) start: Option<Wall>,
     pub(super) comm: &'a str,
+}
+
+/// A setting as it counts.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SettingLine<'a> {
+    pub(super) key: &'a str,
+    /// As TOML.
+    pub(super) value: &'a str,
+    /// `flag`, `environment`, `file` or `default`.
+    pub(super) origin: &'static str,
+}
+
+/// A condition that many sockets make together.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ConditionLine<'a> {
+    /// The same for the same rule and scope, also after a restart.
+    pub(super) condition: &'a str,
+    /// `firing` or `resolved`.
+    pub(super) status: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub(super) severity: &'static str,
+    pub(super) rule: &'a str,
+    /// `sockets`, `growth_per_min` or `full_in_ms`.
+    pub(super) measure: &'static str,
+    /// Null: there is no trend.
+    pub(super) value: Option<f64>,
+    pub(super) limit: f64,
+    /// How long it has held.
+    pub(super) lasted_ms: u64,
+    /// `host`, `unit` or `process`.
+    pub(super) per: &'static str,
+    pub(super) unit: Option<&'a str>,
+    pub(super) process: Option<ProcessKeyLine<'a>>,
 }
 
 #[derive(Serialize)]

@@ -141,3 +141,14 @@ fn a_stay_of_the_past() {
     let line = print(|out| stay(out, &Rows::new(past::window()).of(&sample).unwrap()));
     insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
 }
+
+#[test]
+fn a_condition() {
+    let mut notice = samples::condition();
+    let line = print(|out| condition(out, context(), &notice));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
+    (notice.scope, notice.measure) = (Scope::Host, Measure::FullIn(None, Duration::from_secs(5)));
+    let line = print(|out| condition(out, context(), &notice));
+    assert_eq!((&line["value"], &line["process"]), (&Value::Null, &Value::Null));
+    assert_eq!(line["limit"], 5000.0);
+}

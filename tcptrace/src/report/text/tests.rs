@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::*;
+use crate::model::condition::{Measure, Scope};
 use crate::model::event::OnCpu;
 use crate::model::evidence::Sources;
 use crate::model::process::tests::process;
@@ -143,4 +144,21 @@ fn ages_have_two_units() {
     ] {
         assert_eq!(Age(Duration::from_millis(millis)).to_string(), text);
     }
+}
+
+#[test]
+fn conditions_come_and_go() {
+    let mut notice = samples::condition();
+    let mut text = print(|out| condition(out, &look(), &notice));
+    notice.measure = Measure::GrowthPerMin(31.5, 20.0);
+    notice.scope = Scope::Unit("orders.service".into());
+    text += &print(|out| condition(out, &look(), &notice));
+    let forecast = samples::group().forecast;
+    notice.measure = Measure::FullIn(forecast, Duration::from_secs(3600));
+    text += &print(|out| condition(out, &look(), &notice));
+    (notice.firing, notice.scope) = (false, Scope::Host);
+    notice.at = notice.since.after(Duration::from_secs(90));
+    notice.measure = Measure::Sockets(7, 1000);
+    text += &print(|out| condition(out, &look(), &notice));
+    insta::assert_snapshot!(text);
 }

@@ -33,6 +33,7 @@ fn config() -> EngineConfig {
     EngineConfig {
         thresholds: Thresholds::NEVER,
         filter: Filter::default(),
+        rules: crate::model::rules::Rules::default(),
         capacity: 10,
         boot_id: "boot".into(),
         identity: Identity::Cookie,

@@ -37,6 +37,7 @@ pub(super) fn header() -> Header {
                 record: None,
             },
             filter: Filter::default(),
+            rules: crate::model::rules::Rules::default(),
             capacity: 1000,
             boot_id: "0123456789".into(),
             identity: Identity::Cookie,

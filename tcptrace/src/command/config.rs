@@ -1,0 +1,181 @@
+//! `tcptrace config`, and the configuration as the other commands take it.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::{Style, filters};
+use crate::advice::Advice;
+use crate::cli::config::rules::{Match, Rule, When};
+use crate::cli::config::settings::Setting;
+use crate::cli::config::{Config, FILE};
+use crate::cli::{ConfigCommand, Given, OutputFormat, WatchArgs};
+use crate::model::condition::Condition;
+use crate::model::rules::{About, Ignored, Rule as StayRule, Rules};
+use crate::model::time::Anchor;
+use crate::report::json;
+use crate::sys::clock;
+
+/// What counts: the command line over the environment over the file.
+pub struct Layers<'a> {
+    /// The file asked for.
+    pub file: Option<PathBuf>,
+    /// The command line.
+    pub args: &'a WatchArgs,
+    /// What of it was given.
+    pub given: &'a Given,
+}
+
+/// One reading of all layers.
+pub struct Effective {
+    /// The file.
+    pub config: Config,
+    /// The flags as they count.
+    pub args: WatchArgs,
+    /// Where each of them is from.
+    pub settings: Vec<Setting>,
+}
+
+impl Layers<'_> {
+    /// Reads the file, which may have changed.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not understood. That the usual one is not there is no error.
+    pub fn read(&self) -> Result<Effective> {
+        let config = load(self.file.as_deref())?;
+        let mut args = self.args.clone();
+        let settings = config.fill(&mut args, |key| self.given.origin(key));
+        Ok(Effective { config, args, settings })
+    }
+}
+
+/// Reads `file`, or the usual one if there is one.
+///
+/// # Errors
+/// As those of [`Layers::read`].
+pub fn load(file: Option<&Path>) -> Result<Config> {
+    let path = file.unwrap_or(Path::new(FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => {
+            return Ok(Config::default());
+        }
+        Err(error) => {
+            let advice =
+                Advice::new(format!("cannot read the configuration {}: {error}", path.display()))
+                    .and_try("tcptrace config show", "what counts without it");
+            return Err(anyhow!(advice));
+        }
+    };
+    Config::parse(&text, path).context("the configuration is not understood")
+}
+
+/// The rules that the core goes by. Moments are taken from the wall clock to the monotonic one.
+///
+/// # Errors
+/// If a network namespace that is named is not there.
+pub fn rules(config: &Config, now: Anchor) -> Result<Rules> {
+    let about = |about: &Match| -> Result<About> {
+        Ok(About { states: about.states(), filter: filters::filter(&about.filter())? })
+    };
+    let mut rules = Rules::default();
+    for Rule { name, severity, about: of, when } in &config.rule {
+        let (name, severity, about) = (name.as_str().into(), *severity, about(of)?);
+        match *when {
+            When::Lasts(after) => rules.stuck.push(StayRule { name, severity, about, after }),
+            When::Passes(per, limit) => {
+                rules.conditions.push(Condition { name, severity, about, per, limit });
+            }
+        }
+    }
+    for ignore in &config.ignore {
+        rules.ignored.push(Ignored { about: about(&ignore.about)?, until: None });
+    }
+    for silence in &config.silence {
+        // One that is over says nothing.
+        if let Ok(left) = silence.until.duration_since(now.wall).try_into() {
+            let until = Some(now.monotonic.after(left));
+            rules.ignored.push(Ignored { about: about(&silence.about)?, until });
+        }
+    }
+    Ok(rules)
+}
+
+/// Says whether the file is understood, or what counts.
+///
+/// # Errors
+/// If it is not understood.
+pub fn run(
+    command: &ConfigCommand,
+    file: Option<&Path>,
+    given: &Given,
+    style: &Style,
+) -> Result<()> {
+    match command {
+        ConfigCommand::Check => check(file),
+        ConfigCommand::Show(args) => {
+            let layers = Layers { file: file.map(Path::to_owned), args, given };
+            show(&layers.read()?, style)
+        }
+    }
+}
+
+fn check(file: Option<&Path>) -> Result<()> {
+    let config = load(file)?;
+    // Names of namespaces are looked up.
+    rules(&config, clock::anchor())?;
+    let path = file.unwrap_or(Path::new(FILE));
+    let counts = [
+        (config.rule.len(), "rule"),
+        (config.ignore.len(), "ignore rule"),
+        (config.silence.len(), "silence"),
+    ];
+    let counts =
+        counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
+    print(&format!("{}: {}\n", path.display(), counts.join(", ")))
+}
+
+fn show(effective: &Effective, style: &Style) -> Result<()> {
+    let mut out = Vec::new();
+    for setting in &effective.settings {
+        match style.format {
+            OutputFormat::Json => json::setting(&mut out, style.context(Style::anchor()), setting)?,
+            OutputFormat::Text => {
+                let Setting { key, value, origin } = setting;
+                let section = if filters::KEYS.contains(key) { "filter" } else { "watch" };
+                let line = format!("{section}.{key} = {value}");
+                writeln!(out, "{line:<48}  # {}", origin.name())?;
+            }
+        }
+    }
+    if style.format == OutputFormat::Text {
+        for rule in &effective.config.rule {
+            writeln!(out, "{rule}")?;
+        }
+        for ignore in &effective.config.ignore {
+            writeln!(out, "{ignore}")?;
+        }
+        for silence in &effective.config.silence {
+            writeln!(out, "{silence}")?;
+        }
+    }
+    print(&String::from_utf8_lossy(&out))
+}
+
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stdout"),
+    }
+}
+
+/// Which settings a running watch cannot change, of those that differ.
+pub fn need_restart<'a>(before: &[Setting], now: &'a [Setting]) -> Vec<&'a str> {
+    const CHANGE: [&str; 3] = ["close_wait", "fin_wait_2", "closed"];
+    let differs = |setting: &&Setting| {
+        let same = |other: &Setting| other.key == setting.key && other.value == setting.value;
+        !CHANGE.contains(&setting.key) && !before.iter().any(same)
+    };
+    now.iter().filter(differs).map(|setting| setting.key).collect()
+}
