@@ -19,6 +19,7 @@ pub mod group;
 pub mod growth;
 pub mod history;
 pub mod ledger;
+pub mod memory;
 pub mod orphans;
 pub mod postmortem;
 pub mod process;

@@ -14,7 +14,7 @@ use crate::model::group::group_id;
 use crate::model::history::OpenStay;
 use crate::model::rules::Urgency;
 use crate::model::socket::Identity;
-use crate::model::stay::Stay;
+use crate::model::stay::{Stay, StayId};
 use crate::model::time::Instant;
 use crate::model::tracker::{Thresholds, Tracker};
 use crate::model::verdict::{Finding, find};
@@ -58,6 +58,7 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
     };
     say_fallback(why);
     let mut worker = Worker::start(holders, None)?;
+    let began = clock::now();
     worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
@@ -71,8 +72,8 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
         ));
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
-    tracker.snapshot_begins(clock::now());
-    snapshot.remember(clock::now(), remembered);
+    tracker.snapshot_begins(began);
+    snapshot.remember(began, clock::now(), remembered);
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {
         socket.minisocket = None;
@@ -85,12 +86,19 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
         bail!("the evidence thread answered another question");
     };
     let evidence = evidence.context("cannot look at the sockets")?;
+    let recalled = |(id, mut evidence): (StayId, Evidence)| {
+        let stay = *tracker.get(id)?;
+        if let Some(memory) = stay.cookie.and_then(|cookie| snapshot.memories.get(&cookie)) {
+            evidence.recall(memory);
+        }
+        Some((stay, evidence))
+    };
     let still_so = |stay: &Stay, evidence: &Evidence| {
         evidence.state.is_some_and(|state| state == stay.state.state())
     };
     Ok(evidence
         .into_iter()
-        .filter_map(|(id, evidence)| Some((*tracker.get(id)?, evidence)))
+        .filter_map(recalled)
         .filter(|(stay, evidence)| still_so(stay, evidence))
         .collect())
 }

@@ -9,8 +9,9 @@ use super::intern::{Interner, json};
 use crate::model::alert::alert_id;
 use crate::model::evidence::Evidence;
 use crate::model::history::Known;
+use crate::model::memory::Memory;
 use crate::model::process::{Process, eldest};
-use crate::model::reads::first_read;
+use crate::model::reads::{EofRead, first_read};
 use crate::model::stay::EndedBy;
 use crate::model::time::Instant;
 use crate::model::verdict::Finding;
@@ -42,7 +43,7 @@ pub struct Row {
 }
 
 const WRITE: &str = "INSERT OR REPLACE INTO stay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 impl Row {
     /// Of a stay that goes on.
@@ -112,6 +113,7 @@ impl Row {
             evidence.threads.map(|threads| interner.word(to, threads)).transpose()?,
             evidence.held_by.map(|held_by| interner.word(to, held_by)).transpose()?,
             first_read(&evidence.eof_reads).map(|read| clock.wall_at(read.at)),
+            memory(stay.accepted, &evidence.eof_reads)?,
             evidence.recv_queue,
             evidence.send_queue,
             proof.map(|proof| proof.all.cast_signed()),
@@ -121,6 +123,14 @@ impl Row {
         ])?;
         Ok(())
     }
+}
+
+/// What a later run could not see any more, but for the stacks, which have columns of their own.
+fn memory(accepted: bool, reads: &[EofRead]) -> Result<Option<String>> {
+    // A path's name means nothing in another run.
+    let reads: Vec<_> = reads.iter().map(|read| EofRead { path: None, ..*read }).collect();
+    let memory = Memory { reads, accepted, ..Memory::default() };
+    (!memory.is_empty()).then(|| json(&memory)).transpose()
 }
 
 /// The process that is blamed, else the one that holds it.

@@ -7,7 +7,7 @@ use std::path::Path;
 /// `tcpt`: what `file` and the reader know a shard by.
 pub const APPLICATION: u32 = 0x7463_7074;
 /// `PRAGMA user_version`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Statements that make an empty shard.
 pub const CREATE: &str = include_str!("schema.sql");
@@ -26,18 +26,18 @@ pub enum NotOurs {
     Newer(u32),
 }
 
-/// Looks at the header of the database at `path`. It is in the file itself, not in the WAL, from
+/// Looks at the header of the database at `path`, which tells its version. It is in the file itself, not in the WAL, from
 /// before the shard has its name.
 ///
 /// # Errors
 /// Those of reading.
-pub fn identify(path: &Path) -> io::Result<Result<(), NotOurs>> {
+pub fn identify(path: &Path) -> io::Result<Result<u32, NotOurs>> {
     let mut header = Vec::new();
     File::open(path)?.take(100).read_to_end(&mut header)?;
     Ok(of_header(&header))
 }
 
-fn of_header(header: &[u8]) -> Result<(), NotOurs> {
+fn of_header(header: &[u8]) -> Result<u32, NotOurs> {
     let number = |at: usize| {
         let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_be_bytes).ok_or(NotOurs::Truncated)
@@ -46,5 +46,5 @@ fn of_header(header: &[u8]) -> Result<(), NotOurs> {
     if !header.starts_with(b"SQLite format 3\0") || application != APPLICATION {
         return Err(NotOurs::Other);
     }
-    if version > VERSION { Err(NotOurs::Newer(version)) } else { Ok(()) }
+    if version > VERSION { Err(NotOurs::Newer(version)) } else { Ok(version) }
 }

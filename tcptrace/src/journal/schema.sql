@@ -71,6 +71,8 @@ CREATE TABLE stay (
     threads INTEGER,
     held_by INTEGER,
     eof_read_wall INTEGER,
+    -- What a later run could not see any more: {"reads":[…],"accepted":bool}
+    memory TEXT,
     recv_queue INTEGER,
     send_queue INTEGER,
     path_read INTEGER,

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -109,10 +109,11 @@ impl Shard {
     /// Opens the one at `path` to write to.
     ///
     /// # Errors
-    /// If it is none of ours, or damaged.
+    /// If it is none of ours, of an older version, or damaged.
     pub fn open(path: PathBuf) -> Result<Self> {
         let shown = || format!("cannot write {}", path.display());
-        schema::identify(&path).with_context(shown)?.with_context(shown)?;
+        let version = schema::identify(&path).with_context(shown)?.with_context(shown)?;
+        ensure!(version == VERSION, "{} has schema version {version}", path.display());
         let connection = open(&path).with_context(shown)?;
         let inode = fs::metadata(&path).with_context(shown)?.ino();
         let began = began(&path).unwrap_or_default();

@@ -18,6 +18,7 @@ use super::filter::Filter;
 use super::group::{GroupNotice, Groups};
 use super::history::Entry;
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::orphans::{Namespaces, Orphans};
 use super::reads::Reads;
 use super::rules::Rules;
@@ -150,6 +151,8 @@ pub struct Engine {
     tracker: Tracker,
     firing: HashMap<StayId, Alert>,
     reads: Reads,
+    /// What an earlier run saw of stays that go on.
+    memories: FxHashMap<StayId, Memory>,
     /// Stays that were told of and have ended by a close or a shutdown: which, shows a moment later.
     /// Goes round in the same order in a replay, as a map with a random seed would not.
     leaving: FxHashMap<SocketKey, Ended>,
@@ -177,6 +180,7 @@ impl Engine {
             tracker,
             firing: HashMap::new(),
             reads: Reads::default(),
+            memories: FxHashMap::default(),
             leaving: FxHashMap::default(),
             began: None,
             groups: Groups::default(),
@@ -351,6 +355,13 @@ impl Engine {
             let read = self.reads.forget(ended.stay.key);
             self.over(&ended, read);
         }
+        if !snapshot.memories.is_empty() {
+            let known = self.tracker.stays().filter_map(|stay| {
+                let memory = snapshot.memories.get(&stay.cookie?)?;
+                Some((stay.id, memory.clone()))
+            });
+            self.memories.extend(known);
+        }
         self.tick(now);
     }
 
@@ -374,6 +385,7 @@ impl Engine {
             self.orphans.given_up(ended, threshold, told);
             if !told {
                 self.record_end(ended, read);
+                self.let_go(ended.stay.id);
             }
         } else {
             self.over(ended, read);

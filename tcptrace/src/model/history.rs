@@ -13,6 +13,7 @@ use super::event::Lost;
 use super::evidence::{Evidence, HeldBy, ThreadState};
 use super::forecast::Forecast;
 use super::group::{GroupNotice, GroupStatus};
+use super::memory::Memory;
 use super::process::Process;
 use super::socket::{NetNs, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay};
@@ -298,7 +299,7 @@ pub enum RunEnd {
 
 /// A stay that goes on, or went on when the recorder died: what another run of the same boot takes
 /// over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenStay {
     /// The socket's cookie.
     pub cookie: u64,
@@ -312,6 +313,8 @@ pub struct OpenStay {
     pub since_earliest: Instant,
     /// Whether its beginning was seen.
     pub exact: bool,
+    /// What else was seen of it.
+    pub memory: Memory,
 }
 
 /// A span of time of which a journal does not know everything.

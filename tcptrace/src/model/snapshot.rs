@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Progress;
 use super::history::OpenStay;
+use super::memory::Memory;
 use super::socket::{Endpoints, NetNs, SocketKey, StayState};
 use super::time::Instant;
 
@@ -24,6 +25,9 @@ pub struct Snapshot {
     pub iterated: bool,
     /// How many namespaces could not be entered.
     pub closed: usize,
+    /// What an earlier run saw of some of them, by cookie.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    pub memories: HashMap<u64, Memory>,
 }
 
 /// A socket as a snapshot shows it.
@@ -58,23 +62,26 @@ pub struct Observed {
 const TICK: Duration = Duration::from_millis(20);
 
 impl Snapshot {
-    /// Takes over from `seen` since when sockets are in their states; this snapshot was taken at `now`. A
+    /// Takes over from `seen` since when sockets are in their states; this snapshot was taken between
+    /// `began` and `now`. A
     /// socket that has left its state and come back meanwhile is younger than `seen` has it, which the
     /// bounds of its age show.
-    pub fn remember(&mut self, now: Instant, seen: &[OpenStay]) {
+    pub fn remember(&mut self, began: Instant, now: Instant, seen: &[OpenStay]) {
         let seen: HashMap<_, _> =
             seen.iter().map(|stay| ((stay.cookie, stay.state, stay.orphan), stay)).collect();
         for socket in self.half_closed.iter_mut().filter(|socket| socket.minisocket.is_none()) {
-            let cookie = socket.key.cookie();
-            let known = cookie.and_then(|cookie| seen.get(&(cookie, socket.state, socket.orphan)));
-            let Some(known) = known else { continue };
-            let age = now.since(known.since);
-            if age + TICK < socket.age_min || socket.age_max.is_some_and(|max| age > max + TICK) {
+            let Some(cookie) = socket.key.cookie() else { continue };
+            let Some(known) = seen.get(&(cookie, socket.state, socket.orphan)) else { continue };
+            let (least, age) = (began.since(known.since), now.since(known.since));
+            if age + TICK < socket.age_min || socket.age_max.is_some_and(|max| least > max + TICK) {
                 continue;
             }
             socket.age_min = age;
             socket.age_max = Some(now.since(known.since_earliest));
             socket.exact = known.exact;
+            if !known.memory.is_empty() {
+                self.memories.insert(cookie, known.memory.clone());
+            }
         }
     }
 }
@@ -116,17 +123,28 @@ mod tests {
             since: at(100),
             since_earliest: at(100),
             exact: true,
+            memory: Memory { accepted: true, ..Memory::default() },
         };
         let age = |mut snapshot: Snapshot, seen: OpenStay| {
-            snapshot.remember(at(160), &[seen]);
+            snapshot.remember(at(160), at(161), &[seen]);
             let socket = snapshot.half_closed[0];
+            assert_eq!(snapshot.memories.len(), usize::from(socket.exact));
             (socket.age_min.as_secs(), socket.exact)
         };
-        assert_eq!(age(shown(5, Some(70)), seen), (60, true));
-        assert_eq!(age(shown(5, None), seen), (60, true));
-        assert_eq!(age(shown(5, Some(50)), seen), (5, false), "it has been elsewhere since");
-        assert_eq!(age(shown(61, Some(70)), seen), (61, false));
-        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen }), (5, false));
+        assert_eq!(age(shown(5, Some(70)), seen.clone()), (61, true));
+        assert_eq!(age(shown(5, None), seen.clone()), (61, true));
+        assert_eq!(
+            age(shown(5, Some(50)), seen.clone()),
+            (5, false),
+            "it has been elsewhere since"
+        );
+        assert_eq!(age(shown(62, Some(70)), seen.clone()), (62, false));
+        assert_eq!(
+            age(shown(5, Some(60)), seen.clone()),
+            (61, true),
+            "it was looked at a second ago"
+        );
+        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen.clone() }), (5, false));
         let other = OpenStay { state: StayState::FinWait2, ..seen };
         assert_eq!(age(shown(5, None), other), (5, false));
     }

@@ -278,6 +278,7 @@ impl Gatherer {
             others: others.then_some(rest),
             iterated,
             closed: dumps.len() - asked.len(),
+            memories: HashMap::new(),
             asked,
         })
     }

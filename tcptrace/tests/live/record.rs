@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use rusqlite::Connection;
 use rustix::process::Signal;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Sock};
 use crate::code::Node;
 use crate::corpus::{Case, Running};
 use crate::watch::pair;
@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         killed_in_the_middle,
         a_second_one_runs_without_a_record,
         ages_are_exact_beside_a_record_and_after_a_restart,
+        after_a_restart_the_finding_is_the_same,
         a_directory_that_cannot_be_is_an_error,
         two_programs_are_as_wide_as_they_say,
     ]
@@ -145,6 +146,45 @@ fn ages_are_exact_beside_a_record_and_after_a_restart() {
     assert!(age <= began.elapsed(), "{age:?}");
     // Since it began again the second one has seen no more than a fraction of that.
     assert!(age >= restarted.duration_since(latest), "{age:?}");
+}
+
+/// Who read the end of file, and by which code, shows only as it happens.
+fn after_a_restart_the_finding_is_the_same() {
+    let dir = fresh_directory();
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let port = server.listen("127.0.0.1");
+    let leaked = client.connect("127.0.0.1", port.local_port);
+    let stuck = server.accept(port);
+    let args = ["watch", "--close-wait", "500ms", "--record", dir.to_str().unwrap()];
+    let run = |began: bool, stuck: Sock| {
+        let mut watch = Tcptrace::start(&args);
+        began.then(|| {
+            client.close(leaked);
+            assert_eq!(server.recv(stuck), 0);
+        });
+        let alert = watch.alert(stuck.cookie, "firing");
+        let group = watch.wait_for("group", |line| line["group"] == alert["group"]);
+        watch.stop();
+        (alert, group)
+    };
+    let mut run = run;
+    let (first, first_group) = run(true, stuck);
+    let (second, second_group) = run(false, stuck);
+    for key in ["id", "group", "verdict", "state", "blame"] {
+        assert_eq!(first[key], second[key], "{key}");
+    }
+    assert_eq!((&first["verdict"], &second["confidence"]), (&"eof_read".into(), &"high".into()));
+    assert_eq!(second["evidence"]["eof_read_by"], first["evidence"]["eof_read_by"]);
+    assert_eq!(second["evidence"]["stack"], first["evidence"]["stack"]);
+    // When a process began is told from its ticks by the clocks of the moment.
+    for key in ["verdict", "code_path", "code_did"] {
+        assert_eq!(first_group["key"][key], second_group["key"][key]);
+    }
+    let ls = ["ls", "--pid", &server.pid().to_string(), "-o", "json", "--record"];
+    let (code, out, err) = finish(command().args(ls).arg(&dir));
+    assert_eq!(code, Some(0), "{err}");
+    let shown: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!((&shown["verdict"], &shown["group"]), (&second["verdict"], &second["group"]));
 }
 
 fn a_directory_that_cannot_be_is_an_error() {

@@ -1,13 +1,18 @@
 //! The stays that go on, for whoever has not seen them begin.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
+use rusqlite::Connection;
 
 use super::super::names::Word as _;
 use super::super::shard;
 use super::History;
+use super::shared::{Odd, Shared, Values, from_json};
+use crate::model::code::Stack;
 use crate::model::history::OpenStay;
+use crate::model::memory::Memory;
 use crate::model::socket::StayState;
 use crate::model::time::Instant;
 
@@ -21,7 +26,7 @@ pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<OpenStay>> {
     if shard::list(dir)?.is_empty() {
         return Ok(Vec::new());
     }
-    let history = History::open(&[dir.to_owned()])?;
+    let mut history = History::open(&[dir.to_owned()])?;
     let last = history.sources.iter().flat_map(|source| &source.runs);
     let last = last.filter(|run| &*run.boot_id == boot_id).map(|run| run.began_ns).max();
     let mut stays = Vec::new();
@@ -31,7 +36,10 @@ pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<OpenStay>> {
         });
         for run in runs {
             // A damaged shard has no say; ages are bounds then, as without a journal.
-            if let Err(error) = read(source, run.id, &mut stays) {
+            let connected = source.connect().map_err(Odd::from);
+            let shared = &mut history.shared;
+            let done = connected.and_then(|from| read(&from, shared, run.id, &mut stays));
+            if let Err(error) = done {
                 tracing::warn!("cannot read {}: {error}", source.path.display());
             }
         }
@@ -39,17 +47,32 @@ pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<OpenStay>> {
     Ok(stays)
 }
 
-fn read(source: &super::source::Source, run: i64, to: &mut Vec<OpenStay>) -> rusqlite::Result<()> {
-    let connection = source.connect()?;
-    let mut statement = connection.prepare(
-        "SELECT socket, text.body, orphan, since_ns, ifnull(earliest_ns, since_ns), exact \
-         FROM stay JOIN text ON text.id = state \
+fn read(
+    from: &Connection,
+    shared: &mut Shared,
+    run: i64,
+    to: &mut Vec<OpenStay>,
+) -> Result<(), Odd> {
+    // The first version of the schema had none.
+    let memory = match from.column_exists(None, "stay", "memory")? {
+        true => "memory",
+        false => "NULL",
+    };
+    let mut statement = from.prepare(&format!(
+        "SELECT socket, text.body, orphan, since_ns, ifnull(earliest_ns, since_ns), exact, stack, \
+         opened, {memory} FROM stay JOIN text ON text.id = state \
          WHERE run = ? AND ended_by IS NULL AND socket >= 0",
-    )?;
+    ))?;
+    let mut values = Values::new(from, shared);
     let mut rows = statement.query([run])?;
     while let Some(row) = rows.next()? {
         let Some(state) = StayState::parse(&row.get::<_, String>(1)?) else { continue };
         let instant = |at: i64| Instant::from_nanos(at.cast_unsigned());
+        let mut stack = |id: Option<i64>| -> Result<Option<Arc<Stack>>, Odd> {
+            id.map(|id| values.stack(id)).transpose()
+        };
+        let seen: Option<String> = row.get(8)?;
+        let seen = seen.map(|seen| from_json::<Memory>(&seen)).transpose()?.unwrap_or_default();
         to.push(OpenStay {
             cookie: row.get::<_, i64>(0)?.cast_unsigned(),
             state,
@@ -57,6 +80,7 @@ fn read(source: &super::source::Source, run: i64, to: &mut Vec<OpenStay>) -> rus
             since: instant(row.get(3)?),
             since_earliest: instant(row.get(4)?),
             exact: row.get(5)?,
+            memory: Memory { stack: stack(row.get(6)?)?, opened: stack(row.get(7)?)?, ..seen },
         });
     }
     Ok(())

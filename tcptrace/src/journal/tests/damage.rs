@@ -145,7 +145,7 @@ fn the_oldest_are_deleted_by_size_and_a_newer_version_is_left_alone() {
     let shards = three_shards(dir.path());
     write(&shards[0], 60, &7u32.to_be_bytes());
     let size = fs::metadata(&shards[1]).unwrap().len();
-    shard::retain(dir.path(), &shards[2], wall(1000), Settings::KEEP, 3 * size).unwrap();
+    shard::retain(dir.path(), &shards[2], wall(1000), Settings::KEEP, 4 * size).unwrap();
     assert_eq!(shard::list(dir.path()).unwrap(), shards);
     shard::retain(dir.path(), &shards[2], wall(1000), Settings::KEEP, size).unwrap();
     assert_eq!(shard::list(dir.path()).unwrap(), [shards[0].clone(), shards[2].clone()]);

@@ -4,10 +4,12 @@ use super::*;
 use crate::journal::Error;
 use crate::journal::history::open_stays;
 use crate::model::alert::Alert;
+use crate::model::code::PathId;
 use crate::model::event::{Lost, OnCpu};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus};
 use crate::model::history::{GapKind, Histogram, Interval, OpenStay, PastEnd, RunEnd, ShortStays};
+use crate::model::memory::Memory;
 use crate::model::reads::EofRead;
 use crate::model::rules::Urgency;
 use crate::model::socket::TcpState;
@@ -229,7 +231,14 @@ fn a_step_of_the_wall_clock_bends_no_duration() {
 fn a_restarted_recorder_takes_over_what_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let (mut first, _) = writer(settings(dir.path(), 100));
-    first.entry(kept(1, 100));
+    let by = OnCpu { pid: 50, tid: 50, comm: [7; 16] };
+    let path = PathId::new(7);
+    let read = EofRead { at: at(100), by, start_ticks: Some(1), peeked: false, path };
+    let mut read_once = known(stay(1, 100), 101);
+    read_once.evidence =
+        Arc::new(Evidence { eof_reads: vec![read], ..Evidence::clone(&read_once.evidence) });
+    let stack = read_once.evidence.stack.clone();
+    first.entry(Entry::Stay(Box::new(read_once)));
     first.entry(kept(2, 105));
     first.entry(kept(3, 106));
     first.entry(ended(3, 106, 108));
@@ -238,6 +247,7 @@ fn a_restarted_recorder_takes_over_what_goes_on() {
     let open_now = open_stays(dir.path(), BOOT).unwrap();
     assert_eq!(open_now.len(), 2);
     let expected = OpenStay {
+        memory: Memory { reads: vec![EofRead { path: None, ..read }], stack, ..Memory::default() },
         cookie: 1001,
         state: StayState::CloseWait,
         orphan: false,

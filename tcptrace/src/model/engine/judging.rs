@@ -59,8 +59,12 @@ impl Engine {
         if let Some((cookie, netns)) = evidence.located {
             self.tracker.locate(id, cookie, netns);
         }
-        let Some(&stay) = self.tracker.get(id) else { return };
+        let Some(mut stay) = self.tracker.get(id).copied() else { return };
         evidence.eof_reads = self.reads.of(stay.key);
+        if let Some(memory) = self.memories.get(&id) {
+            evidence.recall(memory);
+            stay.accepted |= memory.accepted;
+        }
         let path = first_read(&evidence.eof_reads).and_then(|read| read.path);
         evidence.proof = path.and_then(|path| self.reads.proof(path));
         evidence.opened_proof = stay.opened.and_then(|path| self.tracker.proof(path));
@@ -184,8 +188,16 @@ impl Engine {
     /// A stay is over for good; `read` is who read its end of file first.
     pub(super) fn over(&mut self, ended: &Ended, read: Option<EofRead>) {
         self.record_end(ended, read);
-        self.conditions.over(ended.stay.id);
+        self.let_go(ended.stay.id);
         self.resolve(ended);
+    }
+
+    /// Forgets what was known of a stay besides.
+    pub(super) fn let_go(&mut self, id: StayId) {
+        self.conditions.over(id);
+        if !self.memories.is_empty() {
+            self.memories.remove(&id);
+        }
     }
 
     pub(super) fn record_end(&mut self, ended: &Ended, read: Option<EofRead>) {

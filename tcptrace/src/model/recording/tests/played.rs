@@ -288,6 +288,7 @@ proptest! {
                         asked: [NetNs(7)].into(),
                         iterated: true,
                         closed: 0,
+                        memories: HashMap::new(),
                     };
                     live.input(Input::Snapshot(Some(&snapshot)));
                 }
