@@ -339,3 +339,22 @@ fn any_split_of_a_window_has_the_same_stays() {
         assert_eq!(seconds(wall(0)..wall(split)) + seconds(wall(split)..wall(1000)), whole);
     }
 }
+
+#[test]
+fn what_is_recorded_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = writer(settings(dir.path(), 100));
+    writer.entry(kept(1, 100));
+    writer.clock(101);
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+        let mode = file.metadata().unwrap().permissions().mode();
+        // The umask may take away more.
+        assert_eq!((mode & 0o600, mode & 0o137), (0o600, 0), "{mode:o} {:?}", file.path());
+        names.push(file.file_name().into_string().unwrap());
+    }
+    for end in [".db", ".db-wal", ".db-shm", "lock"] {
+        assert!(names.iter().any(|name| name.ends_with(end)), "{end}: {names:?}");
+    }
+}
