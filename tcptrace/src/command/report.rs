@@ -55,7 +55,7 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
     let zone = style.zone.clone();
     let (drawn, about) = if let Some(path) = &args.folded {
         let flame = Flame::Profile(read_folded(path, measure)?);
-        let about = About { measure, window: None, baseline: None, zone };
+        let about = About { measure, only: Some(measure), window: None, baseline: None, zone };
         (Drawn { flame, account: None }, about)
     } else {
         let now = Zoned::new(clock::anchor().wall, zone.clone());
@@ -71,7 +71,7 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
         for warning in history.warnings() {
             notice(&format!("{}: {}", warning.path.display(), warning.why));
         }
-        (drawn, About { measure, window: Some(asked), baseline, zone })
+        (drawn, About { measure, only: None, window: Some(asked), baseline, zone })
     };
     destination::write(&args.out, |out| write(out, format, &drawn, &about, args, style))
 }

@@ -7,9 +7,11 @@ use serde_json::Value;
 use super::*;
 use crate::model::event::OnCpu;
 use crate::model::process::tests::process;
+use crate::model::profile::Measure;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
 use crate::report::about::About;
+use crate::report::folded;
 use crate::report::row::Rows;
 use crate::report::samples;
 use crate::report::samples::past;
@@ -133,6 +135,26 @@ fn a_report_is_a_line_for_each_frame() {
     let first = out.split(|&b| b == b'\n').nth(1).unwrap();
     let frame: Value = serde_json::from_slice(first).unwrap();
     assert_eq!(frame["time_ms_before"], Value::Null);
+}
+
+#[test]
+fn what_folded_lines_do_not_say_is_null() {
+    for (measure, known, unknown) in
+        [(Measure::Time, "time_ms", "count"), (Measure::Count, "count", "time_ms")]
+    {
+        let folded = folded::read(&b"java;main 7\n"[..], measure).unwrap();
+        let about = About { measure, only: Some(measure), window: None, ..past::about() };
+        let mut out = Vec::new();
+        profile(&mut out, context(), &folded, &about).unwrap();
+        let lines = String::from_utf8(out).unwrap();
+        for line in lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            assert_eq!((&line[known], &line[unknown]), (&7.into(), &Value::Null), "{line:#}");
+            if line["type"] == "frame" {
+                let own = |name| line.get(format!("own_{name}")).unwrap();
+                assert!(own(known).is_u64() && own(unknown).is_null(), "{line:#}");
+            }
+        }
+    }
 }
 
 #[test]

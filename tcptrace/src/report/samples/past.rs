@@ -33,7 +33,7 @@ pub fn baseline() -> Window {
 /// What reports on that hour say of themselves.
 pub fn about() -> About {
     let window = Some(window());
-    About { measure: Measure::Time, window, baseline: None, zone: TimeZone::UTC }
+    About { measure: Measure::Time, only: None, window, baseline: None, zone: TimeZone::UTC }
 }
 
 fn at(time: &str) -> Timestamp {
