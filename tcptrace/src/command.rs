@@ -10,6 +10,7 @@ mod filters;
 mod journal;
 mod ls;
 mod output;
+mod past;
 mod replay;
 mod report;
 mod session;

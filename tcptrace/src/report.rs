@@ -20,3 +20,4 @@ pub mod speedscope;
 pub mod text;
 #[cfg(test)]
 mod totals;
+pub mod unknown;

@@ -5,10 +5,10 @@ use std::io::{self, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
 
-use super::{Style, destination, filters, notice};
+use super::past::{Progress, say_unknown};
+use super::{Style, destination, filters};
 use crate::advice::Advice;
 use crate::cli::OutputFormat;
 use crate::cli::report::{ReportArgs, ReportFormat, WeightChoice, window};
@@ -24,8 +24,6 @@ use crate::report::flame_text::Canvas;
 use crate::report::{flame, flame_text, folded, html, json, pprof, speedscope};
 use crate::sys::{clock, terminal};
 
-/// How many stays pass between two looks at the progress.
-const STEP: u64 = 1024;
 /// Steps of the chart of a page.
 const STEPS: usize = 240;
 
@@ -68,8 +66,8 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
             asked.from = known.start.min(asked.to);
         }
         let drawn = fold(&mut history, args, (asked, baseline), format == ReportFormat::Html)?;
-        for warning in history.warnings() {
-            notice(&format!("{}: {}", warning.path.display(), warning.why));
+        for window in [asked].into_iter().chain(baseline) {
+            say_unknown(&mut history, window, &zone)?;
         }
         (drawn, About { measure, only: None, window: Some(asked), baseline, zone })
     };
@@ -126,14 +124,11 @@ fn fold(
     let filter = filters::filter(&args.filter)?;
     let mut paths = Paths::new(&args.by);
     let mut account = with_account.then(|| Postmortem::new(asked, STEPS));
-    let progress = progress();
+    let mut progress = Progress::new(true);
     let mut fold = |history: &mut History, window: Window, mut account: Option<&mut Postmortem>| {
-        let (mut profile, mut seen) = (Profile::new(), 0u64);
+        let mut profile = Profile::new();
         history.stays(window.from..window.to, &mut |stay| {
-            seen += 1;
-            if seen.is_multiple_of(STEP) {
-                progress.inc(STEP);
-            }
+            progress.stay();
             if let Some(time) = window.clip(&stay).filter(|_| filter.admits_past(&stay)) {
                 profile.add(paths.of(&stay), Weight { time, count: 1 });
                 if let Some(account) = &mut account {
@@ -153,7 +148,7 @@ fn fold(
             Flame::Difference(Difference::new(before, (profile, asked.length())))
         }
     };
-    progress.finish_and_clear();
+    progress.finish();
     let account = account.map(|account| complete(account, history, asked, &filter)).transpose()?;
     Ok(Drawn { flame, account })
 }
@@ -175,16 +170,6 @@ fn complete(
         account.add_gap(&gap);
     }
     Ok(account.finish())
-}
-
-/// On stderr, and only if that is a terminal.
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    // The template is a constant.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} stays, {per_sec}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn read_folded(path: &Path, measure: Measure) -> Result<Profile> {
