@@ -16,6 +16,7 @@ pub mod pprof;
 pub mod row;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod short;
 pub mod speedscope;
 pub mod text;
 #[cfg(test)]

@@ -171,7 +171,7 @@ fn tree(
 }
 
 /// The first `room` characters of `name`.
-fn cut(name: &str, room: usize) -> String {
+pub(super) fn cut(name: &str, room: usize) -> String {
     if name.chars().count() <= room {
         return name.to_owned();
     }

@@ -5,6 +5,7 @@ mod data;
 mod headline;
 mod markup;
 mod notes;
+mod short;
 mod tables;
 mod words;
 
@@ -72,6 +73,7 @@ pub fn write(out: &mut impl Write, page: &Page<'_>) -> io::Result<()> {
     flame(out, page, &words)?;
     tables::paths(out, page.postmortem, &words)?;
     tables::longest(out, page.postmortem, &words)?;
+    short::write(out, page.postmortem)?;
     tables::alerts(out, page.postmortem, &words)?;
     notes::unknown(out, page.postmortem, &words)?;
     notes::verdicts(out, page.postmortem)?;
