@@ -24,7 +24,7 @@ pub fn write(out: &mut impl Write, short: &Short, canvas: Canvas) -> io::Result<
         return Ok(());
     }
     writeln!(out, "\n{} shorter stays, of which only numbers are kept\n", Count(all))?;
-    let head = format!("{:>9}  {:>9}  {:>9}  {:>9}  ", "sockets", "median", "99 %", "longest");
+    let head = format!("{:>9}  {:>8}  {:>8}  {:>8}  ", "sockets", "median", "99 %", "longest");
     writeln!(out, "{}", head.trim_end())?;
     let room = canvas.width.saturating_sub(head.chars().count()).max(12);
     let mut shown = 0;
@@ -32,17 +32,15 @@ pub fn write(out: &mut impl Write, short: &Short, canvas: Canvas) -> io::Result<
         shown += lasted.count();
         let [median, most, longest] = SHARES.map(|share| lasted.quantile(share).map(Below));
         let below = |bounds: Option<Below>| bounds.map_or_else(String::new, |b| b.to_string());
+        let who = Who(kind).to_string();
         writeln!(
             out,
-            "{:>9}  {:>9}  {:>9}  {:>9}  {}",
+            "{:>9}  {:>8}  {:>8}  {:>8}  {}",
             Count(lasted.count()).to_string(),
             below(median),
             below(most),
             below(longest),
-            cut(
-                &format!("{:<10}  {:<8}  {}", kind.state.state().name(), why(kind), Who(kind)),
-                room
-            ),
+            cut(&format!("{who:<17}  {:<10}  {}", kind.state.state().name(), why(kind)), room),
         )?;
     }
     match all - shown {
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_most_have_a_row_and_the_rest_is_counted() {
-        insta::assert_snapshot!(text(&past::short(), 72));
+        insta::assert_snapshot!(text(&past::short(), 84));
     }
 
     #[test]
