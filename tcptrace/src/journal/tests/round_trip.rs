@@ -265,6 +265,16 @@ fn a_restarted_recorder_takes_over_what_goes_on() {
     let gaps: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.to, gap.why.clone())).collect();
     assert_eq!(gaps, [(wall(120), wall(130), GapKind::NotRunning)]);
     assert_eq!(history.span().unwrap(), wall(100)..wall(140));
+
+    // Nor is anything known of the time before it, and after it once it has ended.
+    let beyond = |mut history: History| {
+        let gaps = history.gaps(wall(50)..wall(500)).unwrap();
+        gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>()
+    };
+    let (before, between) = ((wall(50), wall(100)), (wall(120), wall(130)));
+    assert_eq!(beyond(history), [before, between]);
+    drop(second);
+    assert_eq!(beyond(open(dir.path())), [before, between, (wall(140), wall(500))]);
 }
 
 #[test]
