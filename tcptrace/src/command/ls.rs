@@ -57,6 +57,7 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
     };
     say_fallback(why);
     let mut worker = Worker::start(holders, None)?;
+    let asked = clock::now();
     worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
@@ -71,7 +72,7 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
     tracker.snapshot_begins(clock::now());
-    snapshot.remember(clock::now(), remembered);
+    snapshot.remember(asked..clock::now(), remembered);
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {
         socket.minisocket = None;

@@ -129,6 +129,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Takes in what was there first, and says that it is ready.
     async fn look_around(&mut self, remembered: &[OpenStay]) -> Result<()> {
+        let asked = clock::now();
         self.tick();
         let mut reply = loop {
             // A busy host makes more in the meantime than the ring holds.
@@ -143,7 +144,7 @@ impl Watch<'_> {
             return Err(error.context("cannot see which sockets are there already"));
         }
         if let Reply::Snapshot(Ok(snapshot)) = &mut reply {
-            snapshot.remember(clock::now(), remembered);
+            snapshot.remember(asked..clock::now(), remembered);
         }
         let text = self.first_line(&reply);
         self.take(reply);

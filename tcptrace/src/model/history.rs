@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use self::histogram::{Bounds, Histogram};
 use super::alert::Alert;
@@ -265,7 +266,7 @@ pub enum RunEnd {
 
 /// A stay that goes on, or went on when the recorder died: what another run of the same boot takes
 /// over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenStay {
     /// The socket's cookie.
     pub cookie: u64,

@@ -1,5 +1,6 @@
 //! What the kernel shows of all sockets at one moment: at the start, and when something was lost.
 
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 
@@ -47,9 +48,9 @@ pub struct Observed {
     pub age_min: Duration,
     /// And at most so long; `None`: no bound but boot.
     pub age_max: Option<Duration>,
-    /// Whether its beginning was seen, by another run: then both ages are the same.
+    /// What another run knew of it.
     #[serde(default)]
-    pub exact: bool,
+    pub seen: Option<OpenStay>,
     /// How far both directions had come.
     pub progress: Option<Progress>,
 }
@@ -58,23 +59,21 @@ pub struct Observed {
 const TICK: Duration = Duration::from_millis(20);
 
 impl Snapshot {
-    /// Takes over from `seen` since when sockets are in their states; this snapshot was taken at `now`. A
-    /// socket that has left its state and come back meanwhile is younger than `seen` has it, which the
-    /// bounds of its age show.
-    pub fn remember(&mut self, now: Instant, seen: &[OpenStay]) {
+    /// Takes over from `seen` since when sockets are in their states; this snapshot was `taken` at some
+    /// moment of that time. A socket that has left its state and come back meanwhile is younger than
+    /// `seen` has it, which the bounds of its age show.
+    pub fn remember(&mut self, taken: Range<Instant>, seen: &[OpenStay]) {
         let seen: HashMap<_, _> =
             seen.iter().map(|stay| ((stay.cookie, stay.state, stay.orphan), stay)).collect();
         for socket in self.half_closed.iter_mut().filter(|socket| socket.minisocket.is_none()) {
             let cookie = socket.key.cookie();
             let known = cookie.and_then(|cookie| seen.get(&(cookie, socket.state, socket.orphan)));
             let Some(known) = known else { continue };
-            let age = now.since(known.since);
-            if age + TICK < socket.age_min || socket.age_max.is_some_and(|max| age > max + TICK) {
-                continue;
+            let too_young = taken.end.since(known.since) + TICK < socket.age_min;
+            let age = taken.start.since(known.since);
+            if !too_young && socket.age_max.is_none_or(|max| age <= max + TICK) {
+                socket.seen = Some(**known);
             }
-            socket.age_min = age;
-            socket.age_max = Some(now.since(known.since_earliest));
-            socket.exact = known.exact;
         }
     }
 }
@@ -101,7 +100,7 @@ mod tests {
             minisocket: None,
             age_min: Duration::from_secs(age_min),
             age_max: age_max.map(Duration::from_secs),
-            exact: false,
+            seen: None,
             progress: None,
         };
         Snapshot { half_closed: vec![socket], ..Snapshot::default() }
@@ -118,16 +117,17 @@ mod tests {
             exact: true,
         };
         let age = |mut snapshot: Snapshot, seen: OpenStay| {
-            snapshot.remember(at(160), &[seen]);
-            let socket = snapshot.half_closed[0];
-            (socket.age_min.as_secs(), socket.exact)
+            snapshot.remember(at(160)..at(162), &[seen]);
+            snapshot.half_closed[0].seen
         };
-        assert_eq!(age(shown(5, Some(70)), seen), (60, true));
-        assert_eq!(age(shown(5, None), seen), (60, true));
-        assert_eq!(age(shown(5, Some(50)), seen), (5, false), "it has been elsewhere since");
-        assert_eq!(age(shown(61, Some(70)), seen), (61, false));
-        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen }), (5, false));
+        assert_eq!(age(shown(5, Some(70)), seen), Some(seen));
+        assert_eq!(age(shown(5, None), seen), Some(seen));
+        assert_eq!(age(shown(60, Some(60)), seen), Some(seen), "looked at first");
+        assert_eq!(age(shown(62, Some(62)), seen), Some(seen), "looked at last");
+        assert_eq!(age(shown(5, Some(50)), seen), None, "it has been elsewhere since");
+        assert_eq!(age(shown(63, Some(70)), seen), None);
+        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen }), None);
         let other = OpenStay { state: StayState::FinWait2, ..seen };
-        assert_eq!(age(shown(5, None), other), (5, false));
+        assert_eq!(age(shown(5, None), other), None);
     }
 }
