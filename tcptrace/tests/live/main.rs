@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod past;
 mod record;
 mod replay;
 mod usage;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ls::trials(),
         load::trials(),
         record::trials(),
+        past::trials(),
         replay::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
