@@ -11,6 +11,7 @@ mod filters;
 mod journal;
 mod ls;
 mod output;
+mod past;
 mod reload;
 mod replay;
 mod report;

@@ -16,7 +16,9 @@ pub mod pprof;
 pub mod row;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod short;
 pub mod speedscope;
 pub mod text;
 #[cfg(test)]
 mod totals;
+pub mod unknown;

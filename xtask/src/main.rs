@@ -34,6 +34,9 @@ enum Task {
         /// Only what needs neither root nor the kernel programs
         #[arg(long)]
         host: bool,
+        /// Also what takes minutes and has more to install: Spark, and pages in a browser
+        #[arg(long, conflicts_with = "host")]
+        all: bool,
         /// Only tests whose name contains this
         filter: Option<String>,
     },
@@ -73,8 +76,8 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Build => build::all(),
         Task::Run { args } => build::run(&args),
-        Task::Test { host: true, filter } => test::host(filter.as_deref()),
-        Task::Test { host: false, filter } => test::all(filter.as_deref()),
+        Task::Test { host: true, filter, .. } => test::host(filter.as_deref()),
+        Task::Test { all, filter, .. } => test::all(filter.as_deref(), all),
         Task::Corpus => test::corpus(),
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
         Task::Load { connections } => bench::generate(connections),

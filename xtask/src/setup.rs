@@ -112,3 +112,13 @@ pub fn for_testing() -> Result<()> {
     }
     Ok(())
 }
+
+/// What only the tests of `--all` need: a browser, three hundred megabytes, and Spark's Java.
+pub fn for_all_tests() -> Result<()> {
+    for (program, package) in [("chromium", "chromium"), ("java", "default-jre-headless")] {
+        if !succeeds(Command::new(program).arg("--version")) {
+            apt(&[package])?;
+        }
+    }
+    Ok(())
+}

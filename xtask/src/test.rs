@@ -19,15 +19,29 @@ pub fn host(filter: Option<&str>) -> Result<()> {
     run(cargo().args(["test", "--package", "tcptrace", "--test", "allocations"]).args(filter))
 }
 
-/// Everything.
-pub fn all(filter: Option<&str>) -> Result<()> {
+/// Everything that every change must pass; with `slow`, also what takes minutes and has more to install.
+pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     let object = build::ebpf()?;
     setup::for_testing()?;
+    if slow {
+        setup::for_all_tests()?;
+    }
     host(filter)?;
+    let others = |name: &str| {
+        let mut tests = cargo();
+        tests.args(["test", "--package", "tcptrace", "--test", name]).env(OBJECT, &object);
+        tests.args(filter);
+        if slow {
+            tests.args(["--", "--include-ignored"]);
+        }
+        run(&mut tests)
+    };
     step("exports, read by another engine");
-    let mut export = cargo();
-    export.args(["test", "--package", "tcptrace", "--test", "export"]).env(OBJECT, &object);
-    run(export.args(filter))?;
+    others("export")?;
+    if slow {
+        step("pages, opened in a browser");
+        others("browser")?;
+    }
     step("tests on the live kernel");
     let live = live_binary(&object)?;
     run(as_root(live).args(filter))

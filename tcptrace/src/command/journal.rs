@@ -10,7 +10,8 @@ use crate::journal::history::open_stays;
 use crate::journal::recorder::{Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};
 use crate::model::engine::Output;
-use crate::model::history::{Entry, OpenStay};
+use crate::model::history::Entry;
+use crate::model::memory::Remembered;
 use crate::model::time::Anchor;
 use crate::model::tracker::Thresholds;
 use crate::sys::holders::Holders;
@@ -24,7 +25,7 @@ pub struct Journal {
 }
 
 /// What the last run of this boot knew of stays that went on, or another run knows now.
-pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<OpenStay> {
+pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<Remembered> {
     let dir = dir.unwrap_or(Path::new(DIRECTORY));
     // Most who look have none.
     if !dir.is_dir() {

@@ -11,7 +11,7 @@ use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::{Evidence, Suspect};
 use crate::model::group::group_id;
-use crate::model::history::OpenStay;
+use crate::model::memory::Remembered;
 use crate::model::rules::Urgency;
 use crate::model::socket::Identity;
 use crate::model::stay::{Stay, StayId};
@@ -49,7 +49,7 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     runtime.block_on(print(&shown, style, now))
 }
 
-async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
+async fn look(remembered: &[Remembered]) -> Result<Vec<(Stay, Evidence)>> {
     // Without the right to load programs /proc and sock_diag still say a lot.
     let kernel = Kernel::read();
     let (holders, why) = match kernel {
@@ -58,7 +58,7 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
     };
     say_fallback(why);
     let mut worker = Worker::start(holders, None)?;
-    let began = clock::now();
+    let asked = clock::now();
     worker.ask(Request::Snapshot { others: false })?;
     let Reply::Snapshot(snapshot) = worker.reply().await? else {
         bail!("the evidence thread answered another question");
@@ -72,8 +72,8 @@ async fn look(remembered: &[OpenStay]) -> Result<Vec<(Stay, Evidence)>> {
         ));
     }
     let mut tracker = Tracker::new(Thresholds::NEVER, usize::MAX, Identity::Cookie);
-    tracker.snapshot_begins(began);
-    snapshot.remember(began, clock::now(), remembered);
+    tracker.snapshot_begins(asked);
+    snapshot.remember(asked..clock::now(), remembered);
     // A table of one moment takes minisockets as well: nothing here waits for their end.
     for socket in &mut snapshot.half_closed {
         socket.minisocket = None;

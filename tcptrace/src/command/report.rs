@@ -5,27 +5,26 @@ use std::io::{self, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
 
-use super::{Style, destination, filters, notice};
+use super::past::{Progress, say_unknown};
+use super::{Style, destination, filters};
 use crate::advice::Advice;
 use crate::cli::OutputFormat;
 use crate::cli::report::{ReportArgs, ReportFormat, WeightChoice, window};
 use crate::journal::history::History;
 use crate::model::filter::Filter;
-use crate::model::postmortem::{Account, Postmortem, Told};
+use crate::model::history::{Histogram, ShortStays};
+use crate::model::postmortem::{Account, Postmortem, Short, ShortTally, Told};
 use crate::model::profile::by::Paths;
 use crate::model::profile::difference::Difference;
 use crate::model::profile::window::Window;
 use crate::model::profile::{Measure, Profile, Weight};
 use crate::report::about::About;
 use crate::report::flame_text::Canvas;
-use crate::report::{flame, flame_text, folded, html, json, pprof, speedscope};
+use crate::report::{flame, flame_text, folded, html, json, pprof, short, speedscope};
 use crate::sys::{clock, terminal};
 
-/// How many stays pass between two looks at the progress.
-const STEP: u64 = 1024;
 /// Steps of the chart of a page.
 const STEPS: usize = 240;
 
@@ -34,6 +33,8 @@ struct Drawn {
     flame: Flame,
     /// What a page says besides.
     account: Option<Account>,
+    /// What text says besides.
+    short: Short,
 }
 
 enum Flame {
@@ -55,8 +56,8 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
     let zone = style.zone.clone();
     let (drawn, about) = if let Some(path) = &args.folded {
         let flame = Flame::Profile(read_folded(path, measure)?);
-        let about = About { measure, window: None, baseline: None, zone };
-        (Drawn { flame, account: None }, about)
+        let about = About { measure, only: Some(measure), window: None, baseline: None, zone };
+        (Drawn { flame, account: None, short: Short::default() }, about)
     } else {
         let now = Zoned::new(clock::anchor().wall, zone.clone());
         let mut asked = window(args.from, args.to, &now).context("--from and --to")?;
@@ -67,11 +68,11 @@ pub fn run(args: &ReportArgs, style: &Style) -> Result<()> {
         if let Some(known) = history.span().filter(|_| args.from.is_none()) {
             asked.from = known.start.min(asked.to);
         }
-        let drawn = fold(&mut history, args, (asked, baseline), format == ReportFormat::Html)?;
-        for warning in history.warnings() {
-            notice(&format!("{}: {}", warning.path.display(), warning.why));
+        let drawn = fold(&mut history, args, (asked, baseline), format)?;
+        for window in [asked].into_iter().chain(baseline) {
+            say_unknown(&mut history, window, &zone)?;
         }
-        (drawn, About { measure, window: Some(asked), baseline, zone })
+        (drawn, About { measure, only: None, window: Some(asked), baseline, zone })
     };
     destination::write(&args.out, |out| write(out, format, &drawn, &about, args, style))
 }
@@ -121,19 +122,16 @@ fn fold(
     history: &mut History,
     args: &ReportArgs,
     (asked, baseline): (Window, Option<Window>),
-    with_account: bool,
+    format: ReportFormat,
 ) -> Result<Drawn> {
     let filter = filters::filter(&args.filter)?;
     let mut paths = Paths::new(&args.by);
-    let mut account = with_account.then(|| Postmortem::new(asked, STEPS));
-    let progress = progress();
+    let mut account = (format == ReportFormat::Html).then(|| Postmortem::new(asked, STEPS));
+    let mut progress = Progress::new(true);
     let mut fold = |history: &mut History, window: Window, mut account: Option<&mut Postmortem>| {
-        let (mut profile, mut seen) = (Profile::new(), 0u64);
+        let mut profile = Profile::new();
         history.stays(window.from..window.to, &mut |stay| {
-            seen += 1;
-            if seen.is_multiple_of(STEP) {
-                progress.inc(STEP);
-            }
+            progress.stay();
             if let Some(time) = window.clip(&stay).filter(|_| filter.admits_past(&stay)) {
                 profile.add(paths.of(&stay), Weight { time, count: 1 });
                 if let Some(account) = &mut account {
@@ -153,9 +151,13 @@ fn fold(
             Flame::Difference(Difference::new(before, (profile, asked.length())))
         }
     };
-    progress.finish_and_clear();
+    progress.finish();
     let account = account.map(|account| complete(account, history, asked, &filter)).transpose()?;
-    Ok(Drawn { flame, account })
+    let mut short = ShortTally::default();
+    if format == ReportFormat::Text {
+        each_short(history, asked, &filter, |kind, lasted| short.add(kind, lasted))?;
+    }
+    Ok(Drawn { flame, account, short: short.finish() })
 }
 
 /// Adds what is known beside the stays: what was told, and what is missing.
@@ -174,17 +176,21 @@ fn complete(
     for gap in history.gaps(asked.from..asked.to)? {
         account.add_gap(&gap);
     }
+    each_short(history, asked, filter, |kind, lasted| account.add_short(kind, lasted))?;
     Ok(account.finish())
 }
 
-/// On stderr, and only if that is a terminal.
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    // The template is a constant.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} stays, {per_sec}") {
-        bar.set_style(style);
-    }
-    bar
+fn each_short(
+    history: &mut History,
+    asked: Window,
+    filter: &Filter,
+    mut f: impl FnMut(&ShortStays, &Histogram),
+) -> Result<()> {
+    history.short(asked.from..asked.to, &mut |short| {
+        let admitted = short.iter().filter(|(kind, _)| filter.admits_short(kind));
+        admitted.for_each(|(kind, lasted)| f(kind, lasted));
+        Ok(())
+    })
 }
 
 fn read_folded(path: &Path, measure: Measure) -> Result<Profile> {
@@ -225,10 +231,12 @@ fn write(
             json::difference(out, context, both, about)
         }
         (ReportFormat::Text, Flame::Profile(profile)) => {
-            flame_text::write(out, profile, about, canvas)
+            flame_text::write(out, profile, about, canvas)?;
+            short::write(out, &drawn.short, canvas)
         }
         (ReportFormat::Text, Flame::Difference(both)) => {
-            flame_text::write_difference(out, both, about, canvas)
+            flame_text::write_difference(out, both, about, canvas)?;
+            short::write(out, &drawn.short, canvas)
         }
         (ReportFormat::Speedscope, Flame::Profile(profile)) => {
             speedscope::write(out, profile, about)

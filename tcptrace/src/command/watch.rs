@@ -16,7 +16,7 @@ use super::{Style, filters, not_built, notice, say_fallback};
 use crate::cli::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Lost};
-use crate::model::history::OpenStay;
+use crate::model::memory::Remembered;
 use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -141,8 +141,8 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Takes in what was there first, and says that it is ready.
-    async fn look_around(&mut self, remembered: &[OpenStay]) -> Result<()> {
-        let began = clock::now();
+    async fn look_around(&mut self, remembered: &[Remembered]) -> Result<()> {
+        let asked = clock::now();
         self.tick();
         let mut reply = loop {
             // A busy host makes more in the meantime than the ring holds.
@@ -157,7 +157,7 @@ impl Watch<'_> {
             return Err(error.context("cannot see which sockets are there already"));
         }
         if let Reply::Snapshot(Ok(snapshot)) = &mut reply {
-            snapshot.remember(began, clock::now(), remembered);
+            snapshot.remember(asked..clock::now(), remembered);
         }
         let text = self.first_line(&reply);
         self.take(reply);

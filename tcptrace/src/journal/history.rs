@@ -230,6 +230,7 @@ impl History {
     /// None that a damaged shard makes: that is a gap.
     pub fn gaps(&mut self, window: Range<Timestamp>) -> Result<Vec<Gap>> {
         let mut gaps = self.between_runs();
+        gaps.extend(self.beyond_runs(&window));
         for at in 0..self.sources.len() {
             let result = lost_in(&self.sources[at], &window, &mut gaps).map_err(Fault::from);
             self.note(at, result)?;
@@ -256,6 +257,33 @@ impl History {
             }
             let last = alive.entry(&run.host).or_insert(run.alive_wall);
             *last = run.alive_wall.max(*last);
+        }
+        gaps
+    }
+
+    /// What of `window` is before the first shard of a host, or after its last recorder ended. All of
+    /// time has no such parts.
+    fn beyond_runs(&self, window: &Range<Timestamp>) -> Vec<Gap> {
+        let mut known: HashMap<&Arc<str>, (i64, i64, RunEnd)> = HashMap::new();
+        for run in self.sources.iter().flat_map(|source| &source.runs) {
+            let of_run = (run.from_wall, run.alive_wall, run.end);
+            let (first, last, end) = known.entry(&run.host).or_insert(of_run);
+            *first = run.from_wall.min(*first);
+            if run.alive_wall >= *last {
+                (*last, *end) = (run.alive_wall, run.end);
+            }
+        }
+        let mut gaps = Vec::new();
+        for (host, (first, last, end)) in known {
+            let mut gap = |from, to| {
+                gaps.push(Gap { host: Arc::clone(host), from, to, why: GapKind::NotRunning });
+            };
+            if window.start > Timestamp::MIN && window.start < moment(first) {
+                gap(window.start, moment(first));
+            }
+            if window.end < Timestamp::MAX && window.end > moment(last) && end != RunEnd::Running {
+                gap(moment(last), window.end);
+            }
         }
         gaps
     }

@@ -1,8 +1,8 @@
 //! The files of a journal: what they are called, how one begins, which are deleted.
 
 use core::time::Duration;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +15,8 @@ use super::schema::{self, APPLICATION, CREATE, NotOurs, VERSION};
 
 const FORMAT: &str = "%Y%m%dT%H%M%SZ";
 const EXTENSION: &str = "db";
+/// Read by the group at most, before the umask.
+const MODE: u32 = 0o640;
 /// How long to wait for somebody with a `sqlite3` of his own.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The wall clock may go back by this before a shard counts as one of the future.
@@ -141,7 +143,9 @@ impl Shard {
     }
 }
 
-fn make(path: &Path) -> rusqlite::Result<()> {
+fn make(path: &Path) -> Result<()> {
+    // Who talked to whom is not for everybody. SQLite gives its companions the same mode.
+    OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
     let mut connection = Connection::open(path)?;
     // In a rollback journal first: the header is then in the file itself.
     connection.pragma_update(None, "application_id", APPLICATION)?;
@@ -149,7 +153,7 @@ fn make(path: &Path) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(CREATE)?;
     transaction.commit()?;
-    connection.pragma_update(None, "journal_mode", "WAL")
+    Ok(connection.pragma_update(None, "journal_mode", "WAL")?)
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::history::{PastGroup, PastStay};
+use super::history::{PastGroup, PastStay, ShortStays};
 use super::process::Process;
 use super::socket::{Endpoints, NetNs};
 use super::stay::Stay;
@@ -109,6 +109,15 @@ impl Filter {
         self.admits_process(group.verdict, group.process.iter().map(|process| &**process))
     }
 
+    /// Whether stays that were too short to be kept are asked for. Of these the name and the verdict
+    /// are known at most, and what is not known is not asked for.
+    pub fn admits_short(&self, kind: &ShortStays) -> bool {
+        let of_others = Self { comms: Vec::new(), verdicts: Vec::new(), ..self.clone() };
+        of_others == Self::default()
+            && any_or_none(&self.verdicts, |&wanted| Some(wanted) == kind.verdict)
+            && any_or_none(&self.comms, |comm| kind.comm.as_deref() == Some(comm))
+    }
+
     fn admits<'a>(
         &self,
         netns: Option<NetNs>,
@@ -146,6 +155,7 @@ fn in_group(process: &Process, wanted: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::process::tests::process;
+    use crate::model::socket::StayState;
 
     fn admits(filter: &Filter) -> bool {
         let endpoints = Endpoints {
@@ -168,6 +178,23 @@ mod tests {
             verdicts: vec![Verdict::Orphan],
             ..Filter::default()
         }));
+    }
+
+    #[test]
+    fn of_short_stays_only_what_is_known_can_be_asked_for() {
+        let kind = |comm: Option<&str>| ShortStays {
+            state: StayState::CloseWait,
+            comm: comm.map(Into::into),
+            verdict: comm.map(|_| Verdict::EofRead),
+        };
+        let (known, blind) = (kind(Some("java")), kind(None));
+        let java = Filter { comms: vec!["java".into()], ..Filter::default() };
+        let read = Filter { verdicts: vec![Verdict::EofRead], ..java.clone() };
+        for filter in [&java, &read] {
+            assert!(filter.admits_short(&known) && !filter.admits_short(&blind), "{filter:?}");
+        }
+        assert!(Filter::default().admits_short(&blind));
+        assert!(!Filter { pids: vec![7], ..java }.admits_short(&known));
     }
 
     #[test]

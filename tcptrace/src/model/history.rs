@@ -1,19 +1,22 @@
 //! The past: what is kept of it as it happens, and what comes back from a journal a week later.
 
+mod histogram;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+pub use self::histogram::{Bounds, Histogram};
 use super::alert::Alert;
 use super::code::Stack;
 use super::event::Lost;
 use super::evidence::{Evidence, HeldBy, ThreadState};
 use super::forecast::Forecast;
 use super::group::{GroupNotice, GroupStatus};
-use super::memory::Memory;
 use super::process::Process;
 use super::socket::{NetNs, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay};
@@ -81,42 +84,6 @@ pub struct ShortStays {
     pub comm: Option<Arc<str>>,
     /// `eof_read` where the end of file was read; nobody has looked at the others.
     pub verdict: Option<Verdict>,
-}
-
-/// How long stays lasted: the `n`th bucket counts those below `2^n` milliseconds that are in no bucket
-/// before, the last one the rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Histogram {
-    /// How many, by length.
-    pub buckets: [u64; Self::BUCKETS],
-    /// How long all of them lasted together.
-    pub sum: Duration,
-}
-
-impl Histogram {
-    /// Up to the longest recording threshold that makes sense, an hour.
-    pub const BUCKETS: usize = 24;
-
-    /// Counts one more.
-    pub fn add(&mut self, lasted: Duration) {
-        let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        let bucket = (u64::BITS - millis.leading_zeros()) as usize;
-        self.buckets[bucket.min(Self::BUCKETS - 1)] += 1;
-        self.sum = self.sum.saturating_add(lasted);
-    }
-
-    /// Counts what `other` has counted.
-    pub fn merge(&mut self, other: &Self) {
-        for (bucket, more) in self.buckets.iter_mut().zip(other.buckets) {
-            *bucket += more;
-        }
-        self.sum = self.sum.saturating_add(other.sum);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
 }
 
 /// A stay as a journal gives it back. What many stays have in common is shared.
@@ -299,7 +266,7 @@ pub enum RunEnd {
 
 /// A stay that goes on, or went on when the recorder died: what another run of the same boot takes
 /// over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenStay {
     /// The socket's cookie.
     pub cookie: u64,
@@ -313,8 +280,6 @@ pub struct OpenStay {
     pub since_earliest: Instant,
     /// Whether its beginning was seen.
     pub exact: bool,
-    /// What else was seen of it.
-    pub memory: Memory,
 }
 
 /// A span of time of which a journal does not know everything.

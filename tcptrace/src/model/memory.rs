@@ -6,9 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::code::Stack;
 use super::evidence::Evidence;
+use super::history::OpenStay;
 use super::reads::EofRead;
 
-/// See the module.
+/// A stay that goes on, as an earlier run left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The stay.
+    pub stay: OpenStay,
+    /// What else was seen of it.
+    pub memory: Memory,
+}
+
+/// What an earlier run saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Who had read the end of file, the first first.

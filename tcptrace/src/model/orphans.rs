@@ -283,7 +283,7 @@ mod tests {
             minisocket: Some(Duration::from_secs(left)),
             age_min: Duration::from_secs(age),
             age_max: None,
-            exact: false,
+            seen: None,
             progress: None,
         }
     }

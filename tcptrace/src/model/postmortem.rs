@@ -7,6 +7,7 @@ mod alerts;
 mod gaps;
 mod grid;
 mod program;
+mod short;
 mod tally;
 
 use core::cmp::Reverse;
@@ -18,13 +19,14 @@ use rustc_hash::FxHashMap;
 
 pub use alerts::{Episodes, Told};
 pub use program::{Processes, Program};
+pub use short::{Short, ShortTally};
 pub use tally::Tally;
 
 use self::alerts::Alerts;
 use self::gaps::Gaps;
 use self::grid::{Grid, Level, Timeline};
 use super::evidence::ThreadState;
-use super::history::{Gap, PastStay};
+use super::history::{Gap, Histogram, PastStay, ShortStays};
 use super::profile::window::Window;
 use super::socket::StayState;
 use super::verdict::Verdict;
@@ -48,6 +50,7 @@ pub struct Postmortem {
     longest: BinaryHeap<Reverse<Ranked>>,
     alerts: Alerts,
     gaps: Gaps,
+    short: ShortTally,
 }
 
 #[derive(Debug)]
@@ -118,6 +121,7 @@ impl Postmortem {
             longest: BinaryHeap::new(),
             alerts: Alerts::default(),
             gaps: Gaps::new(window, grid.step()),
+            short: ShortTally::default(),
             grid,
         }
     }
@@ -180,6 +184,11 @@ impl Postmortem {
         self.gaps.add(gap);
     }
 
+    /// Takes in stays of the window that were too short to be kept.
+    pub fn add_short(&mut self, kind: &ShortStays, lasted: &Histogram) {
+        self.short.add(kind, lasted);
+    }
+
     /// What all of that comes to.
     pub fn finish(self) -> Account {
         let (from, grid) = (self.window.from, &self.grid);
@@ -234,6 +243,7 @@ impl Postmortem {
             longest: longest.into_iter().map(|ranked| ranked.0).collect(),
             alerts: self.alerts.finish(),
             gaps: self.gaps.finish(),
+            short: self.short.finish(),
         }
     }
 }
@@ -265,6 +275,8 @@ pub struct Account {
     pub alerts: Vec<Episodes>,
     /// What is not known, in order of time.
     pub gaps: Vec<Gap>,
+    /// Stays that were too short to be kept.
+    pub short: Short,
 }
 
 /// The highest number of half-closed sockets at one moment, to the 65,536th part of the window.

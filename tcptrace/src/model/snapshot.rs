@@ -1,5 +1,6 @@
 //! What the kernel shows of all sockets at one moment: at the start, and when something was lost.
 
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Progress;
 use super::history::OpenStay;
-use super::memory::Memory;
+use super::memory::{Memory, Remembered};
 use super::socket::{Endpoints, NetNs, SocketKey, StayState};
 use super::time::Instant;
 
@@ -51,9 +52,9 @@ pub struct Observed {
     pub age_min: Duration,
     /// And at most so long; `None`: no bound but boot.
     pub age_max: Option<Duration>,
-    /// Whether its beginning was seen, by another run: then both ages are the same.
+    /// What another run knew of it.
     #[serde(default)]
-    pub exact: bool,
+    pub seen: Option<OpenStay>,
     /// How far both directions had come.
     pub progress: Option<Progress>,
 }
@@ -62,25 +63,23 @@ pub struct Observed {
 const TICK: Duration = Duration::from_millis(20);
 
 impl Snapshot {
-    /// Takes over from `seen` since when sockets are in their states; this snapshot was taken between
-    /// `began` and `now`. A
-    /// socket that has left its state and come back meanwhile is younger than `seen` has it, which the
-    /// bounds of its age show.
-    pub fn remember(&mut self, began: Instant, now: Instant, seen: &[OpenStay]) {
-        let seen: HashMap<_, _> =
-            seen.iter().map(|stay| ((stay.cookie, stay.state, stay.orphan), stay)).collect();
+    /// Takes over from `seen` since when sockets are in their states; this snapshot was `taken` at some
+    /// moment of that time. A socket that has left its state and come back meanwhile is younger than
+    /// `seen` has it, which the bounds of its age show.
+    pub fn remember(&mut self, taken: Range<Instant>, seen: &[Remembered]) {
+        let name = |stay: &OpenStay| (stay.cookie, stay.state, stay.orphan);
+        let seen: HashMap<_, _> = seen.iter().map(|known| (name(&known.stay), known)).collect();
         for socket in self.half_closed.iter_mut().filter(|socket| socket.minisocket.is_none()) {
             let Some(cookie) = socket.key.cookie() else { continue };
-            let Some(known) = seen.get(&(cookie, socket.state, socket.orphan)) else { continue };
-            let (least, age) = (began.since(known.since), now.since(known.since));
-            if age + TICK < socket.age_min || socket.age_max.is_some_and(|max| least > max + TICK) {
-                continue;
-            }
-            socket.age_min = age;
-            socket.age_max = Some(now.since(known.since_earliest));
-            socket.exact = known.exact;
-            if !known.memory.is_empty() {
-                self.memories.insert(cookie, known.memory.clone());
+            let known = seen.get(&(cookie, socket.state, socket.orphan));
+            let Some(Remembered { stay: known, memory }) = known else { continue };
+            let too_young = taken.end.since(known.since) + TICK < socket.age_min;
+            let age = taken.start.since(known.since);
+            if !too_young && socket.age_max.is_none_or(|max| age <= max + TICK) {
+                socket.seen = Some(*known);
+                if !memory.is_empty() {
+                    self.memories.insert(cookie, memory.clone());
+                }
             }
         }
     }
@@ -108,7 +107,7 @@ mod tests {
             minisocket: None,
             age_min: Duration::from_secs(age_min),
             age_max: age_max.map(Duration::from_secs),
-            exact: false,
+            seen: None,
             progress: None,
         };
         Snapshot { half_closed: vec![socket], ..Snapshot::default() }
@@ -123,29 +122,22 @@ mod tests {
             since: at(100),
             since_earliest: at(100),
             exact: true,
-            memory: Memory { accepted: true, ..Memory::default() },
         };
         let age = |mut snapshot: Snapshot, seen: OpenStay| {
-            snapshot.remember(at(160), at(161), &[seen]);
-            let socket = snapshot.half_closed[0];
-            assert_eq!(snapshot.memories.len(), usize::from(socket.exact));
-            (socket.age_min.as_secs(), socket.exact)
+            let memory = Memory { accepted: true, ..Memory::default() };
+            snapshot.remember(at(160)..at(162), &[Remembered { stay: seen, memory }]);
+            let seen = snapshot.half_closed[0].seen;
+            assert_eq!(snapshot.memories.len(), usize::from(seen.is_some()));
+            seen
         };
-        assert_eq!(age(shown(5, Some(70)), seen.clone()), (61, true));
-        assert_eq!(age(shown(5, None), seen.clone()), (61, true));
-        assert_eq!(
-            age(shown(5, Some(50)), seen.clone()),
-            (5, false),
-            "it has been elsewhere since"
-        );
-        assert_eq!(age(shown(62, Some(70)), seen.clone()), (62, false));
-        assert_eq!(
-            age(shown(5, Some(60)), seen.clone()),
-            (61, true),
-            "it was looked at a second ago"
-        );
-        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen.clone() }), (5, false));
+        assert_eq!(age(shown(5, Some(70)), seen), Some(seen));
+        assert_eq!(age(shown(5, None), seen), Some(seen));
+        assert_eq!(age(shown(60, Some(60)), seen), Some(seen), "looked at first");
+        assert_eq!(age(shown(62, Some(62)), seen), Some(seen), "looked at last");
+        assert_eq!(age(shown(5, Some(50)), seen), None, "it has been elsewhere since");
+        assert_eq!(age(shown(63, Some(70)), seen), None);
+        assert_eq!(age(shown(5, None), OpenStay { cookie: 8, ..seen }), None);
         let other = OpenStay { state: StayState::FinWait2, ..seen };
-        assert_eq!(age(shown(5, None), other), (5, false));
+        assert_eq!(age(shown(5, None), other), None);
     }
 }

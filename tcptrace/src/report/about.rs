@@ -11,6 +11,8 @@ use crate::model::profile::window::Window;
 pub struct About {
     /// What width stands for.
     pub measure: Measure,
+    /// The only side of the weights that is known; `None`: both are. Folded lines have one.
+    pub only: Option<Measure>,
     /// The time it is of; `None` where that is not known.
     pub window: Option<Window>,
     /// The time it is compared with.
@@ -20,6 +22,11 @@ pub struct About {
 }
 
 impl About {
+    /// Whether this side of the weights is known. If not, their zeros mean nothing.
+    pub fn knows(&self, measure: Measure) -> bool {
+        self.only.is_none_or(|only| only == measure)
+    }
+
     /// What it is, in a line.
     pub fn title(&self) -> String {
         let what = match self.measure {
@@ -62,7 +69,7 @@ mod tests {
             let [from, to] = [from, to].map(|at| at.parse().unwrap());
             let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
             let window = Some(Window { from, to });
-            About { measure: Measure::Count, window, baseline: window, zone }.title()
+            About { measure: Measure::Count, only: None, window, baseline: window, zone }.title()
         };
         assert_eq!(
             title("2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"),

@@ -62,14 +62,18 @@ pub fn write(
     about: &About,
     canvas: Canvas,
 ) -> io::Result<()> {
+    const UNKNOWN: &str = "–";
     let total = about.measure.value(profile.total());
+    let shown = |measure, text: String| if about.knows(measure) { text } else { UNKNOWN.into() };
     let head = |width| format!("{:>6}  {:>9}  {:>9}  {:width$}", "", "time", "sockets", "");
     let cells = |node: NodeId| {
         let weight = profile.nodes()[node].total;
         let share = about.measure.value(weight) / total;
-        let (percent, time, count) = (share * 100.0, Age(weight.time), Count(weight.count));
+        let percent = share * 100.0;
+        let time = shown(Measure::Time, Age(weight.time).to_string());
+        let count = shown(Measure::Count, Count(weight.count).to_string());
         let bar = canvas.paint(BAR, Bar(share, canvas.bar()));
-        format!("{percent:>5.1}%  {time:>9}  {:>9}  {bar}", count.to_string())
+        format!("{percent:>5.1}%  {time:>9}  {count:>9}  {bar}")
     };
     let share = |node: NodeId| about.measure.value(profile.nodes()[node].total) / total;
     tree(out, profile, about, canvas, &head(canvas.bar()), share, cells)
@@ -167,7 +171,7 @@ fn tree(
 }
 
 /// The first `room` characters of `name`.
-fn cut(name: &str, room: usize) -> String {
+pub(super) fn cut(name: &str, room: usize) -> String {
     if name.chars().count() <= room {
         return name.to_owned();
     }

@@ -5,6 +5,7 @@ mod data;
 mod headline;
 mod markup;
 mod notes;
+mod short;
 mod tables;
 mod words;
 
@@ -31,7 +32,7 @@ const SCRIPTS: [&str; 4] = [
 ];
 
 /// What a browser may run and apply: these two, known by their SHA-256. A test compares.
-const STYLE_HASH: &str = "sha256-F9PxoZoKk0e8pQVPcarxTX4Ec/8t6xLEQoj0XwZdGaI=";
+const STYLE_HASH: &str = "sha256-GCNVU6qYOTNRgqtcInnRqD40lKtkcUTET8iOSh+cUt0=";
 const SCRIPT_HASH: &str = "sha256-uqsKPdqt4KD1Ap1OnmMswpqXEnDLbwrQES2e0Xhbmc0=";
 
 /// What a page is made of.
@@ -72,6 +73,7 @@ pub fn write(out: &mut impl Write, page: &Page<'_>) -> io::Result<()> {
     flame(out, page, &words)?;
     tables::paths(out, page.postmortem, &words)?;
     tables::longest(out, page.postmortem, &words)?;
+    short::write(out, page.postmortem)?;
     tables::alerts(out, page.postmortem, &words)?;
     notes::unknown(out, page.postmortem, &words)?;
     notes::verdicts(out, page.postmortem)?;

@@ -22,7 +22,7 @@ const UNITS: [(&str, u128); 4] = [
     ("seconds", 1_000_000_000),
 ];
 
-/// Writes `profile` with two values a path: sockets, and socket-time.
+/// Writes `profile` with two values a path, sockets and socket-time, or the one that is known.
 ///
 /// # Errors
 /// Those of `out`.
@@ -64,18 +64,21 @@ fn message(profile: &Profile, about: &About) -> messages::Profile {
         sum += node.own.time.as_nanos();
         let time = sum / nanos - told;
         told += time;
-        let values = vec![value(u128::from(node.own.count)), value(time)];
+        let values = [(Measure::Count, u128::from(node.own.count)), (Measure::Time, time)];
+        let values = values.into_iter().filter(|&(measure, _)| about.knows(measure));
         let path = profile.ids(id).into_iter().rev().map(|id| id_of[id]).collect();
-        Sample { location_id: path, value: values }
+        Sample { location_id: path, value: values.map(|(_, units)| value(units)).collect() }
     };
     let nodes = profile.nodes().iter().enumerate().skip(1);
     let samples = nodes.map(&mut sample).filter(|sample| sample.value.iter().any(|&v| v > 0));
+    let types = [
+        (Measure::Count, ValueType { r#type: sockets, unit: count }),
+        (Measure::Time, ValueType { r#type: socket_time, unit }),
+    ];
+    let known = types.into_iter().filter(|&(measure, _)| about.knows(measure));
     let bounded = about.window.filter(|window| window.from != Timestamp::MIN);
     messages::Profile {
-        sample_type: vec![
-            ValueType { r#type: sockets, unit: count },
-            ValueType { r#type: socket_time, unit },
-        ],
+        sample_type: known.map(|(_, kind)| kind).collect(),
         sample: samples.collect(),
         location: (functions.iter())
             .map(|function| Location {

@@ -19,7 +19,7 @@ struct File<'a> {
     name: &'a str,
     active_profile_index: usize,
     shared: Shared<'a>,
-    profiles: [Sampled; 2],
+    profiles: Vec<Sampled>,
 }
 
 #[derive(Serialize)]
@@ -46,7 +46,8 @@ struct Sampled {
     weights: Vec<f64>,
 }
 
-/// Writes `profile` twice, by socket-seconds and by sockets, the measure asked for in front.
+/// Writes `profile` twice, by socket-seconds and by sockets, the measure asked for in front; or once,
+/// by what is known.
 ///
 /// # Errors
 /// Those of `out`.
@@ -61,16 +62,15 @@ pub fn write(out: &mut impl Write, profile: &Profile, about: &About) -> io::Resu
             })
         })
         .collect();
+    let mut known = vec![Measure::Time, Measure::Count];
+    known.retain(|&measure| about.knows(measure));
     let file = File {
         schema: SCHEMA,
         exporter: concat!("tcptrace ", env!("CARGO_PKG_VERSION")),
         name: &about.title(),
-        active_profile_index: match about.measure {
-            Measure::Time => 0,
-            Measure::Count => 1,
-        },
+        active_profile_index: known.iter().position(|&m| m == about.measure).unwrap_or(0),
         shared: Shared { frames },
-        profiles: [Measure::Time, Measure::Count].map(|m| sampled(profile, m, &place_of)),
+        profiles: known.into_iter().map(|m| sampled(profile, m, &place_of)).collect(),
     };
     serde_json::to_writer(&mut *out, &file)?;
     out.write_all(b"\n")

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::about::About;
+use super::flame_text::{self, Canvas};
 use super::samples::past;
 use super::{flame, folded, pprof, speedscope};
 use crate::model::profile::{FrameKind, FrameName, Measure, Profile, Weight};
@@ -69,5 +70,25 @@ proptest! {
         pprof::write(&mut out, &profile, &time).unwrap();
         let nanos = u64::try_from(total.time.as_nanos()).unwrap();
         prop_assert_eq!(pprof::tests::totals(&out), (total.count, nanos));
+    }
+}
+
+#[test]
+fn what_folded_lines_do_not_say_is_said_nowhere() {
+    for (measure, other) in [(Measure::Time, Measure::Count), (Measure::Count, Measure::Time)] {
+        let profile = folded::read(&b"java;main 7000\n"[..], measure).unwrap();
+        let about = About { measure, only: Some(measure), window: None, ..past::about() };
+        let file = text(|out| speedscope::write(out, &profile, &about));
+        let file: Value = serde_json::from_str(&file).unwrap();
+        assert_eq!(file["activeProfileIndex"], 0);
+        let profiles = file["profiles"].as_array().unwrap();
+        assert!(profiles.iter().all(|profile| profile["name"] == measure.unit()), "{file:#}");
+        assert_eq!(pprof::tests::values(&profile, &about).len(), 1);
+        let canvas = Canvas { width: 80, color: false };
+        let shown = text(|out| flame_text::write(out, &profile, &about, canvas));
+        let row = shown.lines().find(|line| line.ends_with("java")).unwrap();
+        let columns: Vec<_> = row.split("  ").filter(|column| !column.is_empty()).collect();
+        let unknown = columns[if other == Measure::Time { 1 } else { 2 }].trim();
+        assert_eq!((columns.len(), unknown), (5, "–"), "{columns:?}");
     }
 }

@@ -454,7 +454,7 @@ fn observe(
         },
         age_min: bounds.map_or(timed, |(min, _)| min),
         age_max: bounds.map(|(_, max)| max),
-        exact: false,
+        seen: None,
         progress: None,
     }
 }
@@ -495,7 +495,7 @@ fn unaged(held: &HeldFd, state: StayState) -> Observed {
         minisocket: None,
         age_min: Duration::ZERO,
         age_max: None,
-        exact: false,
+        seen: None,
         progress: Some(held.progress),
     }
 }

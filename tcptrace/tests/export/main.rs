@@ -253,3 +253,23 @@ fn what_cannot_be_read_is_said_and_leaves_no_file() {
     assert!(stderr.contains("cannot open the journal") && stderr.contains("missing"), "{stderr}");
     assert!(!out.exists());
 }
+
+#[test]
+fn time_of_which_nothing_is_known_is_said_by_export_and_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let journals = record(dir.path(), &lives());
+    // Half an hour before and an hour after.
+    let window = ["--from", "2026-11-24T10:30:00Z", "--to", "2026-11-24T14:00:00Z"];
+    for (command, format) in [("export", "jsonl"), ("report", "json")] {
+        let mut run = tcptrace();
+        run.arg(command).arg(&journals[0]).args(["--format", format]).args(window);
+        let output = run.env("TZ", "UTC").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert_eq!(
+            stderr,
+            "web-1: nothing was recorded for 1h 30m, in 2 spans; the longest, of 1h 00m, began \
+             2026-11-24 13:00:00\n"
+        );
+    }
+}

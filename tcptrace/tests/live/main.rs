@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod past;
 mod record;
 mod replay;
 mod rules;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ls::trials(),
         load::trials(),
         record::trials(),
+        past::trials(),
         replay::trials(),
         rules::trials(),
     ];

@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A watch that records, and tells of nothing in a minute.
-fn recording(dir: &Path) -> Tcptrace {
+pub fn recording(dir: &Path) -> Tcptrace {
     let dir = dir.to_str().unwrap();
     Tcptrace::start(&["watch", "--record", dir, "--record-from", "300ms"])
 }
@@ -57,7 +57,7 @@ fn kept(dir: &Path, cookie: u64) -> Option<Kept> {
     row.ok()
 }
 
-fn wait_until_kept(dir: &Path, cookie: u64) -> Kept {
+pub fn wait_until_kept(dir: &Path, cookie: u64) -> Kept {
     let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(kept) = kept(dir, cookie) {

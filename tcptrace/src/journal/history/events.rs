@@ -30,6 +30,9 @@ const GROUPS: &str =
     "SELECT * FROM grouped WHERE at_wall >= ?1 AND at_wall < ?2 ORDER BY grouped.id";
 const INTERVALS: &str = "SELECT * FROM interval WHERE to_wall > ?1 AND from_wall < ?2 ORDER BY id";
 
+const SHORT: &str =
+    "SELECT short FROM interval WHERE to_wall > ?1 AND from_wall < ?2 AND short <> '[]'";
+
 type Read<T> = fn(&Source, &mut Values<'_>, &Row<'_>) -> Result<T, Odd>;
 
 impl History {
@@ -67,6 +70,19 @@ impl History {
         f: &mut dyn FnMut(PastInterval) -> Result<()>,
     ) -> Result<()> {
         self.rows(INTERVALS, &window, past_interval, f)
+    }
+
+    /// Gives the stays that were too short to be kept to `f`, those of each interval of which a part
+    /// lies in `window`. It reads no more than that: there are thousands of intervals a day.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn short(
+        &mut self,
+        window: Range<Timestamp>,
+        f: &mut dyn FnMut(BTreeMap<ShortStays, Histogram>) -> Result<()>,
+    ) -> Result<()> {
+        self.rows(SHORT, &window, short_stays, f)
     }
 
     fn rows<T>(
@@ -200,6 +216,14 @@ fn transitions(json: &str) -> Result<BTreeMap<(TcpState, TcpState), u64>, Odd> {
     let counts: Vec<(String, String, u64)> = from_json(json)?;
     let state = |name: String| TcpState::parse(&name).ok_or_else(|| Odd::Word(name.into()));
     counts.into_iter().map(|(old, new, count)| Ok(((state(old)?, state(new)?), count))).collect()
+}
+
+fn short_stays(
+    _: &Source,
+    _: &mut Values<'_>,
+    row: &Row<'_>,
+) -> Result<BTreeMap<ShortStays, Histogram>, Odd> {
+    short(&row.get::<_, String>("short")?)
 }
 
 fn short(json: &str) -> Result<BTreeMap<ShortStays, Histogram>, Odd> {

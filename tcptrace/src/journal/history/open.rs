@@ -12,7 +12,7 @@ use super::History;
 use super::shared::{Odd, Shared, Values, from_json};
 use crate::model::code::Stack;
 use crate::model::history::OpenStay;
-use crate::model::memory::Memory;
+use crate::model::memory::{Memory, Remembered};
 use crate::model::socket::StayState;
 use crate::model::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::model::time::Instant;
 ///
 /// # Errors
 /// If `dir` cannot be read. Shards that cannot be are left out.
-pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<OpenStay>> {
+pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<Remembered>> {
     if shard::list(dir)?.is_empty() {
         return Ok(Vec::new());
     }
@@ -51,7 +51,7 @@ fn read(
     from: &Connection,
     shared: &mut Shared,
     run: i64,
-    to: &mut Vec<OpenStay>,
+    to: &mut Vec<Remembered>,
 ) -> Result<(), Odd> {
     // The first version of the schema had none.
     let memory = match from.column_exists(None, "stay", "memory")? {
@@ -73,15 +73,16 @@ fn read(
         };
         let seen: Option<String> = row.get(8)?;
         let seen = seen.map(|seen| from_json::<Memory>(&seen)).transpose()?.unwrap_or_default();
-        to.push(OpenStay {
+        let memory = Memory { stack: stack(row.get(6)?)?, opened: stack(row.get(7)?)?, ..seen };
+        let stay = OpenStay {
             cookie: row.get::<_, i64>(0)?.cast_unsigned(),
             state,
             orphan: row.get(2)?,
             since: instant(row.get(3)?),
             since_earliest: instant(row.get(4)?),
             exact: row.get(5)?,
-            memory: Memory { stack: stack(row.get(6)?)?, opened: stack(row.get(7)?)?, ..seen },
-        });
+        };
+        to.push(Remembered { stay, memory });
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::model::event::{Lost, OnCpu};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus};
 use crate::model::history::{GapKind, Histogram, Interval, OpenStay, PastEnd, RunEnd, ShortStays};
-use crate::model::memory::Memory;
+use crate::model::memory::{Memory, Remembered};
 use crate::model::reads::EofRead;
 use crate::model::rules::Urgency;
 use crate::model::socket::TcpState;
@@ -247,7 +247,6 @@ fn a_restarted_recorder_takes_over_what_goes_on() {
     let open_now = open_stays(dir.path(), BOOT).unwrap();
     assert_eq!(open_now.len(), 2);
     let expected = OpenStay {
-        memory: Memory { reads: vec![EofRead { path: None, ..read }], stack, ..Memory::default() },
         cookie: 1001,
         state: StayState::CloseWait,
         orphan: false,
@@ -255,7 +254,9 @@ fn a_restarted_recorder_takes_over_what_goes_on() {
         since_earliest: at(100),
         exact: true,
     };
-    assert_eq!(open_now[0], expected);
+    let reads = vec![EofRead { path: None, ..read }];
+    let memory = Memory { reads, stack, ..Memory::default() };
+    assert_eq!(open_now[0], Remembered { stay: expected, memory });
     assert_eq!(open_stays(dir.path(), "another boot").unwrap(), []);
     drop(first);
     assert_eq!(open_stays(dir.path(), BOOT).unwrap(), open_now);
@@ -279,6 +280,16 @@ fn a_restarted_recorder_takes_over_what_goes_on() {
     let gaps: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.to, gap.why.clone())).collect();
     assert_eq!(gaps, [(wall(120), wall(130), GapKind::NotRunning)]);
     assert_eq!(history.span().unwrap(), wall(100)..wall(140));
+
+    // Nor is anything known of the time before it, and after it once it has ended.
+    let beyond = |mut history: History| {
+        let gaps = history.gaps(wall(50)..wall(500)).unwrap();
+        gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>()
+    };
+    let (before, between) = ((wall(50), wall(100)), (wall(120), wall(130)));
+    assert_eq!(beyond(history), [before, between]);
+    drop(second);
+    assert_eq!(beyond(open(dir.path())), [before, between, (wall(140), wall(500))]);
 }
 
 #[test]
@@ -351,5 +362,24 @@ fn any_split_of_a_window_has_the_same_stays() {
     assert_eq!(whole, (0..20).map(|serial| 5 + 2 * serial).sum::<i64>());
     for split in 95..170 {
         assert_eq!(seconds(wall(0)..wall(split)) + seconds(wall(split)..wall(1000)), whole);
+    }
+}
+
+#[test]
+fn what_is_recorded_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = writer(settings(dir.path(), 100));
+    writer.entry(kept(1, 100));
+    writer.clock(101);
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+        let mode = file.metadata().unwrap().permissions().mode();
+        // The umask may take away more.
+        assert_eq!((mode & 0o600, mode & 0o137), (0o600, 0), "{mode:o} {:?}", file.path());
+        names.push(file.file_name().into_string().unwrap());
+    }
+    for end in [".db", ".db-wal", ".db-shm", "lock"] {
+        assert!(names.iter().any(|name| name.ends_with(end)), "{end}: {names:?}");
     }
 }

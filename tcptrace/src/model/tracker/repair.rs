@@ -73,8 +73,12 @@ impl Tracker {
             }
             None => {}
         }
-        let since = now.before(socket.age_min);
-        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(since));
+        let bound = now.before(socket.age_min);
+        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(bound));
+        // What another run has seen is that very moment, so that the parts of its record meet.
+        let (since, earliest, exact) = socket
+            .seen
+            .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
         let slot = self.begin(Stay {
             id: StayId::default(),
             key,
@@ -85,7 +89,7 @@ impl Tracker {
             orphan: socket.orphan,
             since,
             since_earliest: earliest,
-            exact: socket.exact,
+            exact,
             entered: since,
             circumstances: None,
             progress: socket.progress,

@@ -113,7 +113,7 @@ fn observed(cookie: u64, age_min: u64, age_max: Option<u64>) -> Observed {
         minisocket: None,
         age_min: Duration::from_secs(age_min),
         age_max: age_max.map(Duration::from_secs),
-        exact: false,
+        seen: None,
         progress: None,
     }
 }
@@ -305,7 +305,7 @@ fn shown_by_ends(port: u16, cookie: u64) -> Observed {
         minisocket: None,
         age_min: Duration::from_secs(5),
         age_max: None,
-        exact: false,
+        seen: None,
         progress: None,
     }
 }

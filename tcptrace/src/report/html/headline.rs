@@ -122,6 +122,7 @@ fn navigation(out: &mut impl Write) -> io::Result<()> {
         ("flame", "Flame graph"),
         ("paths", "Code paths"),
         ("stays", "Longest stays"),
+        ("short", "Shorter stays"),
         ("alerts", "Alerts"),
         ("unknown", "Not known"),
         ("help", "How to read this"),

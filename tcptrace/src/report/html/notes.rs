@@ -120,8 +120,8 @@ pub(super) fn help(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "<section id=\"help\">\n<h2>How to read this page</h2>\n<dl>\n\
-         <div><dt>Stay</dt><dd>One socket in one half-closed state, from when to when. Short ones, \
-         below the recording threshold, are not on this page.</dd></div>\n\
+         <div><dt>Stay</dt><dd>One socket in one half-closed state, from when to when. Shorter \
+         ones than the recording threshold are on this page in numbers only.</dd></div>\n\
          <div><dt>Socket-seconds</dt><dd>How long sockets were stuck, summed up: two sockets for a \
          second are two. What lies outside the window is not counted.</dd></div>\n\
          <div><dt>Stuck at the end</dt><dd>Not ended when the window did, or when the recorder did, \

@@ -17,6 +17,7 @@ use crate::model::profile::{Profile, Weight};
 use crate::model::socket::StayState;
 use crate::model::stay::EndedBy;
 use crate::model::verdict::Verdict;
+use crate::report::samples::past;
 
 pub const HOUR: i64 = 3600;
 
@@ -203,4 +204,7 @@ fn tell(incident: &mut Incident, java: &Arc<Process>, code: Option<&Arc<str>>) {
         gap(5 * HOUR, 5 * HOUR + 40, GapKind::Lost(1280)),
     ];
     gaps.iter().for_each(|gap| incident.postmortem.add_gap(gap));
+    for (kind, lasted) in past::short().kinds {
+        incident.postmortem.add_short(&kind, &lasted);
+    }
 }

@@ -36,16 +36,16 @@ pub(super) fn close(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>")
 }
 
-fn text(out: &mut impl Write, class: &str, text: impl Display) -> io::Result<()> {
+pub(super) fn text(out: &mut impl Write, class: &str, text: impl Display) -> io::Result<()> {
     write!(out, "<td class=\"{class}\">{}</td>", Html(text))
 }
 
 /// A number as it is shown and as it is sorted by.
-fn number(out: &mut impl Write, value: u128, shown: impl Display) -> io::Result<()> {
+pub(super) fn number(out: &mut impl Write, value: u128, shown: impl Display) -> io::Result<()> {
     write!(out, "<td class=\"n\" data-v=\"{value}\">{}</td>", Html(shown))
 }
 
-fn count(out: &mut impl Write, count: u64) -> io::Result<()> {
+pub(super) fn count(out: &mut impl Write, count: u64) -> io::Result<()> {
     number(out, count.into(), Count(count))
 }
 

@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::samples::{Chance, HOUR, Incident, incident};
 use super::*;
-use crate::model::history::{Gap, GapKind, PastEnd};
+use crate::model::history::{Gap, GapKind, Histogram, PastEnd, ShortStays};
 use crate::model::postmortem::tests::{at, named, stay, window};
 use crate::model::process::Process;
 use crate::model::profile::FrameKind;
 use crate::model::profile::{FrameName, Weight};
+use crate::model::socket::StayState;
 use crate::model::verdict::Verdict;
 
 fn written(account: &Account, profile: &Profile, baseline: Option<Baseline<'_>>) -> String {
@@ -181,6 +182,11 @@ pub fn hostile() -> Incident {
         incident.add(1, &stay);
         let why = GapKind::Unreadable(name.into());
         incident.postmortem.add_gap(&Gap { host: name.into(), from: at(0), to: at(60), why });
+        let (state, verdict) = (StayState::CloseWait, Some(Verdict::EofRead));
+        let kind = ShortStays { state, comm: Some(name.into()), verdict };
+        let mut lasted = Histogram::default();
+        lasted.add(core::time::Duration::from_millis(3));
+        incident.postmortem.add_short(&kind, &lasted);
     }
     incident
 }

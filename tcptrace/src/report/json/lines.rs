@@ -363,8 +363,10 @@ pub(super) struct ReportLine {
     pub(super) baseline_to: Option<Wall>,
     /// `seconds` or `count`: what frames are ordered by.
     pub(super) weight: &'static str,
-    pub(super) time_ms: u64,
-    pub(super) count: u64,
+    /// Null: not known, as of folded lines that have sockets.
+    pub(super) time_ms: Option<u64>,
+    /// Null: not known, as of folded lines that have socket-time.
+    pub(super) count: Option<u64>,
     /// How many lines follow.
     pub(super) frames: usize,
 }
@@ -377,13 +379,13 @@ pub(super) struct FrameLine<'a> {
     pub(super) kind: &'static str,
     /// The names from the root to this frame.
     pub(super) path: Vec<&'a str>,
-    /// Socket-time of this frame and of those below.
-    pub(super) time_ms: u64,
-    /// Stays of this frame and of those below.
-    pub(super) count: u64,
+    /// Socket-time of this frame and of those below; null: not known.
+    pub(super) time_ms: Option<u64>,
+    /// Stays of this frame and of those below; null: not known.
+    pub(super) count: Option<u64>,
     /// Of those, what ends here.
-    pub(super) own_time_ms: u64,
-    pub(super) own_count: u64,
+    pub(super) own_time_ms: Option<u64>,
+    pub(super) own_count: Option<u64>,
     /// `time_ms` of the baseline, made as long as the time reported on; null: there is none.
     pub(super) time_ms_before: Option<f64>,
     /// `count` of it, likewise.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::lines::{Body, FrameLine, ReportLine, Wall};
 use super::{Context, millis};
 use crate::model::profile::difference::Difference;
-use crate::model::profile::{Measure, NodeId, Profile};
+use crate::model::profile::{Measure, NodeId, Profile, Weight};
 use crate::report::about::About;
 
 /// Writes `profile`, made at the moment of `context`'s anchor.
@@ -49,6 +49,8 @@ fn lines(
 ) -> io::Result<()> {
     let bounded = |at: Timestamp| (at != Timestamp::MIN).then_some(Wall(at));
     let total = profile.total();
+    let time = |weight: Weight| about.knows(Measure::Time).then(|| millis(weight.time));
+    let count = |weight: Weight| about.knows(Measure::Count).then_some(weight.count);
     let order = profile.walk(about.measure);
     let report = ReportLine {
         from: about.window.and_then(|window| bounded(window.from)),
@@ -59,8 +61,8 @@ fn lines(
             Measure::Time => "seconds",
             Measure::Count => "count",
         },
-        time_ms: millis(total.time),
-        count: total.count,
+        time_ms: time(total),
+        count: count(total),
         frames: order.len(),
     };
     line(out, context, Body::Report(report))?;
@@ -69,10 +71,10 @@ fn lines(
         let frame = FrameLine {
             kind: node.frame.kind.name(),
             path: profile.path(id).map(|frame| &*frame.name).collect(),
-            time_ms: millis(node.total.time),
-            count: node.total.count,
-            own_time_ms: millis(node.own.time),
-            own_count: node.own.count,
+            time_ms: time(node.total),
+            count: count(node.total),
+            own_time_ms: time(node.own),
+            own_count: count(node.own),
             time_ms_before: before.map(|(time, _)| time),
             count_before: before.map(|(_, count)| count),
         };

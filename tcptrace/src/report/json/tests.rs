@@ -5,11 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
+use crate::model::condition::Measure as Reached;
 use crate::model::event::OnCpu;
 use crate::model::process::tests::process;
+use crate::model::profile::Measure;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
 use crate::report::about::About;
+use crate::report::folded;
 use crate::report::row::Rows;
 use crate::report::samples;
 use crate::report::samples::past;
@@ -136,6 +139,26 @@ fn a_report_is_a_line_for_each_frame() {
 }
 
 #[test]
+fn what_folded_lines_do_not_say_is_null() {
+    for (measure, known, unknown) in
+        [(Measure::Time, "time_ms", "count"), (Measure::Count, "count", "time_ms")]
+    {
+        let folded = folded::read(&b"java;main 7\n"[..], measure).unwrap();
+        let about = About { measure, only: Some(measure), window: None, ..past::about() };
+        let mut out = Vec::new();
+        profile(&mut out, context(), &folded, &about).unwrap();
+        let lines = String::from_utf8(out).unwrap();
+        for line in lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            assert_eq!((&line[known], &line[unknown]), (&7.into(), &Value::Null), "{line:#}");
+            if line["type"] == "frame" {
+                let own = |name| line.get(format!("own_{name}")).unwrap();
+                assert!(own(known).is_u64() && own(unknown).is_null(), "{line:#}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_stay_of_the_past() {
     let sample = past::stay();
     let line = print(|out| stay(out, &Rows::new(past::window()).of(&sample).unwrap()));
@@ -147,7 +170,7 @@ fn a_condition() {
     let mut notice = samples::condition();
     let line = print(|out| condition(out, context(), &notice));
     insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
-    (notice.scope, notice.measure) = (Scope::Host, Measure::FullIn(None, Duration::from_secs(5)));
+    (notice.scope, notice.measure) = (Scope::Host, Reached::FullIn(None, Duration::from_secs(5)));
     let line = print(|out| condition(out, context(), &notice));
     assert_eq!((&line["value"], &line["process"]), (&Value::Null, &Value::Null));
     assert_eq!(line["limit"], 5000.0);

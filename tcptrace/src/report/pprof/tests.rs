@@ -24,6 +24,16 @@ pub(in crate::report) fn totals(bytes: &[u8]) -> (u64, u64) {
     (u64::try_from(sum(0)).unwrap(), u64::try_from(sum(1)).unwrap())
 }
 
+/// The values of the only sample.
+pub(in crate::report) fn values(profile: &Profile, about: &About) -> Vec<i64> {
+    let message = message(profile, about);
+    assert_eq!(
+        (message.sample.len(), message.sample[0].value.len()),
+        (1, message.sample_type.len())
+    );
+    message.sample[0].value.clone()
+}
+
 #[test]
 fn an_hour() {
     let message = decoded(&past::profile(past::window()));

@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 use crate::model::code::{Frame, Stack};
 use crate::model::evidence::{HeldBy, ThreadState};
-use crate::model::history::{PastEnd, PastStay};
+use crate::model::history::{Histogram, PastEnd, PastStay, ShortStays};
+use crate::model::postmortem::{Short, ShortTally};
 use crate::model::process::Process;
 use crate::model::process::tests::process;
 use crate::model::profile::by::{By, Paths};
@@ -33,7 +34,7 @@ pub fn baseline() -> Window {
 /// What reports on that hour say of themselves.
 pub fn about() -> About {
     let window = Some(window());
-    About { measure: Measure::Time, window, baseline: None, zone: TimeZone::UTC }
+    About { measure: Measure::Time, only: None, window, baseline: None, zone: TimeZone::UTC }
 }
 
 fn at(time: &str) -> Timestamp {
@@ -176,4 +177,26 @@ pub fn difference() -> Difference {
         before.add(Paths::new(&By::DEFAULT).of(&stay), weight);
     }
     Difference::new((&before, baseline().length()), (profile(window()), window().length()))
+}
+
+/// Stays of the hour that were too short to be kept: more kinds than a terminal has rows for.
+pub fn short() -> Short {
+    let mut tally = ShortTally::default();
+    let mut add = |comm: Option<&str>, state, lasted: &[(u64, u64)]| {
+        let verdict = comm.map(|_| Verdict::EofRead);
+        let kind = ShortStays { state, comm: comm.map(Into::into), verdict };
+        let mut histogram = Histogram::default();
+        for &(count, millis) in lasted {
+            (0..count).for_each(|_| histogram.add(Duration::from_millis(millis)));
+        }
+        tally.add(&kind, &histogram);
+    };
+    add(Some("java"), StayState::CloseWait, &[(1900, 5), (80, 200), (20, 700)]);
+    add(None, StayState::CloseWait, &[(3000, 0), (2, 4_000_000_000)]);
+    add(None, StayState::FinWait2, &[(1, 900)]);
+    add(Some("<script>\u{202e};\n"), StayState::CloseWait, &[(7, 1)]);
+    for worker in 0..12 {
+        add(Some(&format!("worker-{worker}")), StayState::CloseWait, &[(1, 30)]);
+    }
+    tally.finish()
 }

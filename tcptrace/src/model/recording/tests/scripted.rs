@@ -211,7 +211,7 @@ pub(super) fn minisocket(cookie: u64) -> Observed {
         minisocket: Some(Duration::from_secs(30)),
         age_min: Duration::from_secs(30),
         age_max: None,
-        exact: false,
+        seen: None,
         progress: None,
     }
 }
