@@ -107,6 +107,7 @@ impl Journal {
         match output {
             Output::Alert(alert) => self.keep(Entry::Alert(alert.clone())),
             Output::Group(group) => self.keep(Entry::Group(group.clone())),
+            Output::Condition(condition) => self.keep(Entry::Condition(condition.clone())),
             _ => {}
         }
     }

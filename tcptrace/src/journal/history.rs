@@ -8,6 +8,7 @@ mod open;
 mod shared;
 mod source;
 mod stays;
+mod told;
 
 use core::ops::Range;
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,7 @@ use rusqlite::params;
 pub use self::open::open_stays;
 use self::shared::{Odd, Shared, from_json};
 use self::source::{ShardRun, Source, directory, edge, moment};
+pub use self::told::{Told, told};
 use super::{lock, shard};
 use crate::model::history::{Gap, GapKind, PastEnd, PastRun, RunEnd};
 

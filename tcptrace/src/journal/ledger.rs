@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::row::{End, Row};
 use crate::model::alert::Alert;
+use crate::model::condition::ConditionNotice;
 use crate::model::group::GroupNotice;
 use crate::model::history::{Entry, Interval, Known};
 use crate::model::stay::EndedBy;
@@ -29,11 +30,14 @@ pub enum Kind {
     Group,
     /// An interval.
     Interval,
+    /// A condition.
+    Condition,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Stay, Self::End, Self::Alert, Self::Group, Self::Interval];
+    pub const ALL: [Self; 6] =
+        [Self::Stay, Self::End, Self::Alert, Self::Group, Self::Interval, Self::Condition];
 
     /// What `entry` is.
     pub const fn of(entry: &Entry) -> Self {
@@ -43,6 +47,7 @@ impl Kind {
             Entry::Alert(_) => Self::Alert,
             Entry::Group(_) => Self::Group,
             Entry::Interval(_) => Self::Interval,
+            Entry::Condition(_) => Self::Condition,
         }
     }
 
@@ -54,6 +59,7 @@ impl Kind {
             Self::Alert => "alert",
             Self::Group => "group",
             Self::Interval => "interval",
+            Self::Condition => "condition",
         }
     }
 }
@@ -134,6 +140,8 @@ pub struct Ledger {
     pub alerts: Vec<AlertRow>,
     /// Groups.
     pub groups: Vec<GroupNotice>,
+    /// Conditions.
+    pub conditions: Vec<ConditionNotice>,
     /// Intervals.
     pub intervals: Vec<Interval>,
     /// Readings after which the wall clock was another one.
@@ -156,6 +164,7 @@ impl Ledger {
             over: Vec::new(),
             alerts: Vec::new(),
             groups: Vec::new(),
+            conditions: Vec::new(),
             intervals: Vec::new(),
             steps: vec![anchor],
             left_out: LeftOut::none(anchor.monotonic),
@@ -170,6 +179,7 @@ impl Ledger {
             + self.over.len()
             + self.alerts.len()
             + self.groups.len()
+            + self.conditions.len()
             + self.intervals.len()
     }
 
@@ -189,6 +199,8 @@ impl Ledger {
             Entry::Alert(alert) => self.alert(*alert, full),
             Entry::Group(_) if full => self.leave_out(Kind::Group),
             Entry::Group(group) => self.groups.push(*group),
+            Entry::Condition(_) if full => self.leave_out(Kind::Condition),
+            Entry::Condition(condition) => self.conditions.push(*condition),
             Entry::Interval(_) if full => self.leave_out(Kind::Interval),
             Entry::Interval(interval) => self.intervals.push(*interval),
         }
@@ -269,6 +281,7 @@ impl Ledger {
         self.over.clear();
         self.alerts.clear();
         self.groups.clear();
+        self.conditions.clear();
         self.intervals.clear();
         self.steps.clear();
         self.left_out = LeftOut::none(self.clock.last().monotonic);

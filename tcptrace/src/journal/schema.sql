@@ -109,6 +109,19 @@ CREATE TABLE grouped (
     forecast TEXT
 );
 
+CREATE TABLE condition (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    at_wall INTEGER NOT NULL,
+    firing INTEGER NOT NULL,
+    measure TEXT NOT NULL,
+    value REAL,
+    bound REAL NOT NULL
+);
+
 CREATE TABLE interval (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL,

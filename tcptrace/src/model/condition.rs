@@ -111,6 +111,16 @@ impl Measure {
         }
     }
 
+    /// What was found, in the unit that its name says, and the limit. `None`: there is no trend.
+    pub fn figures(self) -> (Option<f64>, f64) {
+        let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        match self {
+            Self::Sockets(count, limit) => (Some(count as f64), limit as f64),
+            Self::GrowthPerMin(growth, limit) => (Some(growth), limit),
+            Self::FullIn(forecast, limit) => (forecast.map(|f| millis(f.full_in)), millis(limit)),
+        }
+    }
+
     fn passes(self) -> bool {
         match self {
             Self::Sockets(count, limit) => count > limit,

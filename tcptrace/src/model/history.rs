@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::histogram::{Bounds, Histogram};
 use super::alert::Alert;
 use super::code::Stack;
+use super::condition::ConditionNotice;
 use super::event::Lost;
 use super::evidence::{Evidence, HeldBy, ThreadState};
 use super::forecast::Forecast;
@@ -35,6 +36,8 @@ pub enum Entry {
     Alert(Box<Alert>),
     /// Somebody was told of a group.
     Group(Box<GroupNotice>),
+    /// Somebody was told of a condition.
+    Condition(Box<ConditionNotice>),
     /// All of one interval, summed up.
     Interval(Box<Interval>),
 }

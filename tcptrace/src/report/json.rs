@@ -20,7 +20,7 @@ use crate::cli::config::settings::Setting;
 use crate::model::alert::Alert;
 use crate::model::checkup::Check;
 use crate::model::code::{Did, Stack};
-use crate::model::condition::{ConditionNotice, Measure, Scope};
+use crate::model::condition::{ConditionNotice, Scope};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, HeldBy, ThreadState, Timer};
 use crate::model::group::GroupNotice;
@@ -136,13 +136,7 @@ pub fn condition(
     context: Context<'_>,
     notice: &ConditionNotice,
 ) -> io::Result<()> {
-    let (value, limit) = match notice.measure {
-        Measure::Sockets(count, limit) => (Some(count as f64), limit as f64),
-        Measure::GrowthPerMin(growth, limit) => (Some(growth), limit),
-        Measure::FullIn(forecast, limit) => {
-            (forecast.map(|forecast| millis(forecast.full_in) as f64), millis(limit) as f64)
-        }
-    };
+    let (value, limit) = notice.measure.figures();
     let (unit, process) = match &notice.scope {
         Scope::Host => (None, None),
         Scope::Unit(unit) => (Some(&**unit), None),

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::journal::Error;
-use crate::journal::history::open_stays;
+use crate::journal::history::{open_stays, told};
 use crate::model::alert::Alert;
 use crate::model::code::PathId;
+use crate::model::condition::ConditionNotice;
 use crate::model::event::{Lost, OnCpu};
 use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus};
@@ -382,4 +383,35 @@ fn what_is_recorded_is_not_for_everybody() {
     for end in [".db", ".db-wal", ".db-shm", "lock"] {
         assert!(names.iter().any(|name| name.ends_with(end)), "{end}: {names:?}");
     }
+}
+
+#[test]
+fn what_was_told_and_is_not_over_is_known_to_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(told(dir.path(), BOOT).unwrap().groups.is_empty(), "there is nothing yet");
+    let sample = crate::report::samples::group;
+    let group = |id: &str, status| {
+        Entry::Group(Box::new(GroupNotice { id: id.into(), at: at(105), status, ..sample() }))
+    };
+    let condition = |id: &str, firing| {
+        let sample = crate::report::samples::condition();
+        Entry::Condition(Box::new(ConditionNotice { id: id.into(), firing, ..sample }))
+    };
+    let (mut first, _) = writer(settings(dir.path(), 100));
+    first.entry(group("a", GroupStatus::Firing));
+    first.entry(group("b", GroupStatus::Firing));
+    first.entry(group("a", GroupStatus::Growing));
+    first.entry(condition("c", true));
+    first.entry(condition("d", true));
+    first.clock(110);
+    drop(first);
+    let (mut second, _) = writer(settings(dir.path(), 120));
+    second.entry(group("b", GroupStatus::Resolved));
+    second.entry(condition("d", false));
+    second.clock(130);
+    let known = told(dir.path(), BOOT).unwrap();
+    assert_eq!(known.groups.keys().map(|id| &**id).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(known.groups["a"].status, GroupStatus::Growing);
+    assert_eq!(known.conditions, ["c".into()].into());
+    assert!(told(dir.path(), "another boot").unwrap().conditions.is_empty());
 }

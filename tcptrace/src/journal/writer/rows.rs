@@ -11,6 +11,7 @@ use super::super::ledger::{AlertRow, Kind, Ledger};
 use super::super::names::Word as _;
 use super::super::recorder::RunInfo;
 use super::super::shard::Shard;
+use crate::model::condition::ConditionNotice;
 use crate::model::group::GroupNotice;
 use crate::model::history::Interval;
 use crate::model::time::Anchor;
@@ -43,6 +44,9 @@ pub fn write(
     }
     for group in &ledger.groups {
         write_group(&to, interner, clock, run, group)?;
+    }
+    for condition in &ledger.conditions {
+        write_condition(&to, clock, run, condition)?;
     }
     for interval in &ledger.intervals {
         write_interval(&to, clock, run, interval)?;
@@ -204,6 +208,29 @@ fn write_group(
             group.growth_per_min,
             forecast.transpose()?,
         ])?;
+    Ok(())
+}
+
+fn write_condition(
+    to: &Connection,
+    clock: &Clock,
+    run: Run,
+    notice: &ConditionNotice,
+) -> Result<()> {
+    let (value, limit) = notice.measure.figures();
+    to.prepare_cached("INSERT INTO condition VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(
+        params![
+            run.id,
+            notice.id,
+            notice.rule,
+            notice.severity.name(),
+            clock.wall_at(notice.at),
+            notice.firing,
+            notice.measure.name(),
+            value,
+            limit,
+        ],
+    )?;
     Ok(())
 }
 
