@@ -409,6 +409,3 @@ fn id(boot_id: &str, condition: &Condition, key: &Key) -> Arc<str> {
     }
     .into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -198,6 +198,3 @@ impl Rules {
         ignored.any(|ignored| ignored.about.admits(stay, evidence, finding))
     }
 }
-
-#[cfg(test)]
-mod tests;
