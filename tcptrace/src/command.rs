@@ -9,6 +9,7 @@ mod export;
 mod filters;
 mod journal;
 mod ls;
+mod metrics;
 mod output;
 mod replay;
 mod report;

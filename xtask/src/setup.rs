@@ -94,6 +94,10 @@ pub fn for_building() -> Result<PathBuf> {
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
+    // Scrapes the metrics in tests; `promtool` comes with it.
+    if !succeeds(Command::new("promtool").arg("--version")) {
+        without_services(|| apt(&["prometheus"]))?;
+    }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         apt(&["python3-venv"])?;

@@ -7,10 +7,11 @@ use std::io;
 use anyhow::{Context as _, Result};
 
 use super::journal::{self, Journal};
+use super::metrics::{self, Metrics, Sources};
 use super::output::Output as Stdout;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::teller::Teller;
-use super::{Style, filters, not_built, notice, say_fallback};
+use super::{Style, filters, notice, say_fallback};
 use crate::cli::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Lost};
@@ -33,18 +34,12 @@ pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
 
 /// Does `once_ready` when everything that happens from then on is seen.
 pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Result<()> {
-    say_what_is_not_built(args);
     runtime()?.block_on(follow(args, style, once_ready))
-}
-
-fn say_what_is_not_built(args: &WatchArgs) {
-    if args.listen.is_some() {
-        not_built("--listen");
-    }
 }
 
 async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
     let mut stop = Stop::new()?;
+    let listener = metrics::listen(args.listen)?;
     let mut kernel = Kernel::read()?;
     let stacks = args.stacks != StacksChoice::Off;
     let accepts = args.stacks == StacksChoice::All;
@@ -92,10 +87,15 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         worker,
         recorder,
         journal,
+        metrics: None,
         stdout,
         teller: Teller { style, each: args.each },
     };
     watch.look_around(&remembered).await?;
+    if let Some(listener) = listener {
+        let journal = watch.journal.as_ref().map(Journal::dir);
+        watch.metrics = Some(Metrics::start(listener, journal)?);
+    }
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
@@ -122,6 +122,7 @@ struct Watch<'a> {
     worker: Worker,
     recorder: Option<Recorder>,
     journal: Option<Journal>,
+    metrics: Option<Metrics>,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -200,6 +201,9 @@ impl Watch<'_> {
                     result?;
                     self.drain();
                 }
+                question = Metrics::question(&mut self.metrics) => {
+                    self.sources().answer(question)?;
+                }
                 _ = account.tick() => self.account()?,
                 () = tokio::time::sleep(pause) => {
                     self.drain();
@@ -222,7 +226,15 @@ impl Watch<'_> {
         if let Some(journal) = &mut self.journal {
             journal.clock(now);
         }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.round(now.monotonic);
+        }
         Ok(())
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        let Self { engine, probe, worker, stdout, .. } = self;
+        Sources { engine, probe, worker, journal: self.journal.as_ref(), stdout }
     }
 
     /// Whatever does not come from the kernel's rings. Returns both clocks at that moment.
@@ -236,7 +248,7 @@ impl Watch<'_> {
     }
 
     fn drain(&mut self) -> usize {
-        let Self { probe, engine, deeds, recorder, .. } = self;
+        let Self { probe, engine, deeds, recorder, metrics, .. } = self;
         let now = clock::now();
         // What was done comes out first and goes in last: what made it possible is then in between.
         probe.take_deeds(deeds, |record| {
@@ -249,8 +261,12 @@ impl Watch<'_> {
                 recorder.transition(now, record);
             }
         };
-        let count =
-            probe.drain(BATCH, raw, |event| engine.handle(event.at, Input::Transition(event)));
+        let count = probe.drain(BATCH, raw, |event| {
+            if let Some(metrics) = metrics {
+                metrics.see(event);
+            }
+            engine.handle(event.at, Input::Transition(event));
+        });
         if let Some(recorder) = recorder {
             recorder.place_deeds();
         }

@@ -13,6 +13,7 @@ use super::alert::Alert;
 use super::code::{PathId, Stack};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
+use super::figures::Ends;
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups};
 use super::history::Entry;
@@ -150,6 +151,8 @@ pub struct Engine {
     lost: Lost,
     /// `None`: nothing is kept.
     ledger: Option<Ledger>,
+    /// How long stays lasted that are over.
+    ends: Ends,
     outputs: VecDeque<Output>,
     alerts: u64,
 }
@@ -172,6 +175,7 @@ impl Engine {
             repair: Repair::default(),
             lost: Lost::default(),
             ledger: None,
+            ends: Ends::default(),
             outputs: VecDeque::new(),
             alerts: 0,
         }
@@ -380,6 +384,7 @@ impl Engine {
     }
 }
 
+mod figures;
 mod judging;
 
 #[cfg(test)]

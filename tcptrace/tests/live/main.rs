@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod metrics;
 mod record;
 mod replay;
 mod usage;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         corpus::trials(),
         events::trials(),
         ls::trials(),
+        metrics::trials(),
         load::trials(),
         record::trials(),
         replay::trials(),
