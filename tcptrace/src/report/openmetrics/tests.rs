@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::model::event::Lost;
 use crate::model::figures::{
-    Ages, Ends, JournalFigures, ProgramRuns, Queue, Ring, SinkFigures, Sockets, Unit, UnitFigures, Usage,
+    Ages, Ends, JournalFigures, ProgramRuns, Queue, Ring, SinkFigures, Sockets, Unit, UnitFigures,
+    Usage,
 };
 use crate::model::health::Health;
 use crate::model::rules::Severity;
