@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         prometheus_scrapes_a_leak,
         nobody_is_kept_out_by_connections_that_are_held,
         who_sees_nothing_is_not_healthy,
+        who_stands_still_is_not_healthy,
     ]);
     trials
 }
@@ -62,6 +63,7 @@ impl Served {
     }
 }
 
+#[derive(Debug)]
 struct Response {
     status: u16,
     header: String,
@@ -389,8 +391,8 @@ print(answer.status, answer.read().decode())
     (status.parse().unwrap(), body.trim().to_owned())
 }
 
-/// Where loopback goes down it cannot make connections, and so does not know whether it would see
-/// them. It is asked over another interface.
+/// Where loopback has lost its address it cannot make connections, and so does not know whether it
+/// would see them. It is asked over another interface.
 fn who_sees_nothing_is_not_healthy() {
     let (host, monitor) = (Namespace::new(), Namespace::new());
     host.exec(&[
@@ -422,14 +424,66 @@ fn who_sees_nothing_is_not_healthy() {
     );
     let health = || get_from(&monitor, &healthz);
     assert_eq!(health().0, 200);
-    host.exec(&["ip", "link", "set", "lo", "down"]);
+    host.exec(&["ip", "address", "delete", "127.0.0.1/8", "dev", "lo"]);
     let (_, why) = wait_until("still healthy", health, |(status, _)| *status == 503);
     assert!(why.contains("no connection of its own was seen for 1"), "{why}");
     assert!(why.contains("none can be made: "), "{why}");
     let (status, figures) = get_from(&monitor, &metrics);
     assert_eq!(status, 200, "figures are served all the same");
     assert!(figures.contains("\ntcptrace_healthy 0\n"), "{figures}");
-    host.exec(&["ip", "link", "set", "lo", "up"]);
+    host.exec(&["ip", "address", "add", "127.0.0.1/8", "dev", "lo"]);
     wait_until("not healthy again", health, |(status, _)| *status == 200);
+    served.tcptrace.stop();
+}
+
+/// Holds the main thread of a process, and no other, until it is dropped.
+struct Held(Child);
+
+impl Held {
+    fn of(pid: i32) -> Self {
+        const SCRIPT: &str = "
+import ctypes, os, sys
+SEIZE, INTERRUPT, ALL = 0x4206, 0x4207, 0x40000000
+libc, pid = ctypes.CDLL(None, use_errno=True), int(sys.argv[1])
+for request in SEIZE, INTERRUPT:
+    if libc.ptrace(request, pid, None, None) != 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(pid, ALL)
+print('held', flush=True)
+sys.stdin.read()
+";
+        let mut child = Command::new("python3")
+            .args(["-c", SCRIPT, &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut held = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut held).expect("ptrace");
+        Self(child)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Whoever was traced goes on when the tracer is gone.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The thread that drains is stopped, and the one that serves goes on.
+fn who_stands_still_is_not_healthy() {
+    let served = Served::start(&["--no-record"]);
+    let health = || served.get("/healthz");
+    assert_eq!(health().status, 200);
+    let held = Held::of(served.tcptrace.pid().as_raw_nonzero().get());
+    let ill = wait_until("still healthy", health, |answer| answer.status == 503);
+    assert!(ill.body.starts_with("the tracer has stood still for "), "{}", ill.body);
+    let figures = served.get("/metrics");
+    assert_eq!(figures.status, 503, "old figures are no figures: {}", figures.body);
+    drop(held);
+    wait_until("not healthy again", health, |answer| answer.status == 200);
+    wait_until("no figures again", || served.get("/metrics"), |answer| answer.status == 200);
     served.tcptrace.stop();
 }
