@@ -132,6 +132,10 @@ impl Sources<'_> {
     /// If the kernel does not tell what was lost.
     pub fn answer(&self, question: Question) -> Result<()> {
         let Self { engine, probe, journal, stdout, .. } = self;
+        // Whoever asked while nobody answered has gone.
+        if question.is_closed() {
+            return Ok(());
+        }
         let now = clock::now();
         let figures = Figures {
             sockets: engine.figures(now),
@@ -149,7 +153,6 @@ impl Sources<'_> {
             version: env!("CARGO_PKG_VERSION"),
             kernel: host::kernel_release(),
         };
-        // Whoever asked may have gone.
         let _ = question.send(figures);
         Ok(())
     }
@@ -172,8 +175,8 @@ impl Sources<'_> {
 /// The server's end.
 struct Desk {
     ask: mpsc::Sender<Question>,
-    /// The last figures, and when they came. Whoever asks meanwhile waits for the same.
-    last: Mutex<Option<(TokioInstant, Arc<Figures>)>>,
+    /// The last figures, if any could be had, and when. Whoever asks meanwhile waits for the same.
+    last: Mutex<Option<(TokioInstant, Option<Arc<Figures>>)>>,
     health: watch::Receiver<Health>,
     journal: Option<PathBuf>,
 }
@@ -207,21 +210,23 @@ impl Desk {
     async fn figures(&self) -> Option<Arc<Figures>> {
         let mut last = self.last.lock().await;
         if let Some((_, figures)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Some(Arc::clone(figures));
+            return figures.clone();
         }
-        let (ask, answer) = oneshot::channel();
-        let asked = async {
-            self.ask.send(ask).await.ok()?;
-            answer.await.ok()
-        };
-        let mut figures = timeout(PATIENCE, asked).await.ok()??;
+        let figures = timeout(PATIENCE, self.ask()).await.ok().flatten().map(Arc::new);
+        *last = Some((TokioInstant::now(), figures.clone()));
+        figures
+    }
+
+    /// What the loop knows, and what it need not be asked for.
+    async fn ask(&self) -> Option<Figures> {
+        let (question, answer) = oneshot::channel();
+        self.ask.send(question).await.ok()?;
+        let mut figures = answer.await.ok()?;
         figures.usage = usage::own();
         figures.health.0 = self.health.borrow().clone();
         if let (Some(journal), Some(dir)) = (&mut figures.journal, &self.journal) {
             journal.bytes = size_on_disk(dir);
         }
-        let figures = Arc::new(figures);
-        *last = Some((TokioInstant::now(), Arc::clone(&figures)));
         Some(figures)
     }
 
