@@ -6,6 +6,7 @@ pub mod export;
 pub mod report;
 mod values;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
 
@@ -235,9 +236,10 @@ pub struct WatchArgs {
     /// In text, tell of every socket rather than of groups
     #[arg(long)]
     pub each: bool,
-    /// Serve metrics on this address
-    #[arg(long, value_name = "ADDR", env = "TCPTRACE_LISTEN")]
-    pub listen: Option<String>,
+    /// Serve metrics on this address: a port, an address, or both [127.0.0.1:10858]
+    #[arg(long, value_name = "ADDR", env = "TCPTRACE_LISTEN", value_parser = values::listen)]
+    #[arg(num_args = 0..=1, default_missing_value = "127.0.0.1")]
+    pub listen: Option<SocketAddr>,
     /// Bytes of the buffer between kernel and user space: a power of two, 4096 or more
     #[arg(long, value_name = "BYTES", default_value_t = crate::sys::probe::RING_BYTES)]
     #[arg(value_parser = values::ring_bytes, hide_short_help = true)]
@@ -389,6 +391,21 @@ mod tests {
         let line = "tcptrace watch --keep 7d --keep-size 1.5GB --record-from 10s";
         let Command::Watch(watch) = parse(line).unwrap().command else { panic!("not watch") };
         assert_eq!((watch.keep.as_secs(), watch.keep_size), (7 * 86_400, 1_500_000_000));
+        for (given, meant) in [
+            ("", "127.0.0.1:10858"),
+            ("9000", "127.0.0.1:9000"),
+            (":9000", "127.0.0.1:9000"),
+            ("localhost:9000", "127.0.0.1:9000"),
+            ("10.0.0.1", "10.0.0.1:10858"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("::1", "[::1]:10858"),
+            ("[::1]:9000", "[::1]:9000"),
+        ] {
+            let line = format!("tcptrace watch --listen {given} --each");
+            let Command::Watch(watch) = parse(&line).unwrap().command else { panic!("not watch") };
+            assert_eq!(watch.listen, Some(meant.parse().unwrap()), "{given}");
+            assert!(watch.each);
+        }
         assert!(parse("tcptrace explain eof_read --lang zh").is_ok());
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
@@ -407,6 +424,8 @@ mod tests {
             ("tcptrace watch --ring-size 5000", "a power of two"),
             ("tcptrace watch --keep-size much", "like 500MB or 1GiB"),
             ("tcptrace watch --keep-size=-1GB", "like 500MB or 1GiB"),
+            ("tcptrace watch --listen 70000", "like 127.0.0.1:10858"),
+            ("tcptrace watch --listen example.org:80", "like 127.0.0.1:10858"),
             ("tcptrace replay", "<FILE>"),
             ("tcptrace events --pid 5", "unexpected argument '--pid'"),
         ] {

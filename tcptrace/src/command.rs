@@ -10,6 +10,7 @@ mod export;
 mod filters;
 mod journal;
 mod ls;
+mod metrics;
 mod output;
 mod past;
 mod reload;
@@ -91,11 +92,6 @@ impl Style {
     fn anchor() -> Anchor {
         clock::anchor()
     }
-}
-
-/// Says that a flag is understood and has no effect in this version.
-fn not_built(flag: &str) {
-    notice(&format!("{flag} has no effect yet in this version"));
 }
 
 /// Says why holders are not read from the iterator, if they are not.

@@ -22,6 +22,8 @@ mod schema;
 mod shard;
 mod writer;
 
+pub use shard::size_on_disk;
+
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! The only place that touches the operating system, and the only one with `unsafe`.
 
 pub mod btf;
+pub mod canary;
 pub mod cgroup;
 pub mod checkup;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod evidence;
 pub mod held_by;
 pub mod holders;
 pub mod host;
+pub mod http;
 pub mod loader;
 pub mod netns;
 pub mod privileges;
@@ -19,3 +21,4 @@ pub mod stacks;
 pub mod terminal;
 pub mod threads;
 pub mod tracefs;
+pub mod usage;

@@ -1,6 +1,6 @@
 //! Installs what is missing, and nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -84,6 +84,22 @@ pub fn apt(packages: &[&str]) -> Result<()> {
     run(&mut install).with_context(by_hand)
 }
 
+/// Debian packages that come with services of the same names, which are neither started now nor at
+/// the next boot: tests start their own.
+fn without_services(packages: &[&str]) -> Result<()> {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+    if Path::new(POLICY).exists() {
+        return apt(packages);
+    }
+    let forbid = format!("printf '#!/bin/sh\nexit 101\n' > {POLICY} && chmod 755 {POLICY}");
+    run(as_root("sh").args(["-c", &forbid]))?;
+    let installed = apt(packages);
+    run(as_root("rm").arg(POLICY))?;
+    // Where there is no systemd, there is nothing to disable.
+    succeeds(as_root("systemctl").arg("disable").args(packages));
+    installed
+}
+
 /// Everything that building needs.
 pub fn for_building() -> Result<PathBuf> {
     compiler()?;
@@ -94,6 +110,10 @@ pub fn for_building() -> Result<PathBuf> {
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
+    // Scrapes the metrics in tests; `promtool` comes with it.
+    if !succeeds(Command::new("promtool").arg("--version")) {
+        without_services(&["prometheus"])?;
+    }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         apt(&["python3-venv"])?;

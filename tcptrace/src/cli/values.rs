@@ -1,7 +1,7 @@
 //! Parsers of single values.
 
 use core::time::Duration;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use ipnet::IpNet;
@@ -23,6 +23,23 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         .ok()
         .or_else(address)
         .ok_or_else(|| "not an address or a network like 10.0.0.0/8".to_owned())
+}
+
+/// Where metrics are served unless told otherwise (docs/metrics.md says how it was chosen).
+const PORT: u16 = 10_858;
+
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let text = text.strip_prefix("localhost").unwrap_or(text);
+    let port = || {
+        let port = text.strip_prefix(':').unwrap_or(text);
+        let port = if port.is_empty() { Some(PORT) } else { port.parse().ok() };
+        port.map(|port| SocketAddr::new(loopback, port))
+    };
+    let address = || text.parse().ok().map(|address| SocketAddr::new(address, PORT));
+    text.parse().ok().or_else(port).or_else(address).ok_or_else(|| {
+        format!("not an address like {loopback}:{PORT}, or a port; names are not looked up")
+    })
 }
 
 pub fn size(text: &str) -> Result<u64, String> {

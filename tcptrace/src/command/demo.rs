@@ -54,7 +54,8 @@ fn watch_args(cause: Cause, port: u16) -> WatchArgs {
         "--no-record",
     ];
     match Cli::parse_from(flags).command {
-        Subcommand::Watch(watch) => *watch,
+        // The port may be that of a service that runs.
+        Subcommand::Watch(watch) => WatchArgs { listen: None, ..*watch },
         _ => unreachable!("the flags are those of watch"),
     }
 }

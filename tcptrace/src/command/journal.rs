@@ -7,9 +7,10 @@ use anyhow::{Result, bail};
 use super::{Style, notice};
 use crate::cli::WatchArgs;
 use crate::journal::history::open_stays;
-use crate::journal::recorder::{Recorder, RunInfo, Settings, Status};
+use crate::journal::recorder::{QUEUE, Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};
 use crate::model::engine::Output;
+use crate::model::figures::{JournalFigures, Queue};
 use crate::model::history::Entry;
 use crate::model::memory::Remembered;
 use crate::model::time::Anchor;
@@ -95,6 +96,17 @@ impl Journal {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// How it goes, but for its size, which only the disk knows.
+    pub fn figures(&self) -> JournalFigures {
+        let Status { committed, left_out, error, .. } = self.recorder.status();
+        JournalFigures { bytes: 0, committed, left_out, writable: error.is_none() }
+    }
+
+    /// How much waits to be written.
+    pub fn queue(&self) -> Queue {
+        Queue { name: "journal", waiting: self.recorder.waiting(), capacity: QUEUE as u64 }
     }
 
     /// Keeps what the core wants kept.

@@ -8,6 +8,8 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::model::figures::Queue;
+
 /// Chunks that wait for a slow reader before more are left out.
 const QUEUE: usize = 64;
 /// Bytes from which a chunk is handed over at once.
@@ -94,6 +96,12 @@ impl Output {
     pub async fn flush_patiently(&mut self) {
         // Fails only if nothing can be written any more, which `finish` tells.
         let _ = self.chunks.send(std::mem::take(&mut self.pending)).await;
+    }
+
+    /// How much waits to be written.
+    pub fn queue(&self) -> Queue {
+        let waiting = self.chunks.max_capacity() - self.chunks.capacity();
+        Queue { name: "stdout", waiting: waiting as u64, capacity: QUEUE as u64 }
     }
 
     /// Lines left out so far.

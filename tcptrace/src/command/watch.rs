@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result};
 
 use super::config::{Effective, Layers, rules};
 use super::journal::{self, Journal};
+use super::metrics::{self, Metrics, Sources};
 use super::output::Output as Stdout;
 use super::reload::Reload;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::teller::Teller;
-use super::{Style, filters, not_built, notice, say_fallback};
-use crate::cli::{StacksChoice, WatchArgs};
+use super::{Style, filters, notice, say_fallback};
+use crate::cli::StacksChoice;
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Lost};
 use crate::model::memory::Remembered;
@@ -36,14 +37,7 @@ pub fn run(layers: Layers<'_>, style: &Style) -> Result<()> {
 /// Does `once_ready` when everything that happens from then on is seen.
 pub fn run_with(layers: Layers<'_>, style: &Style, once_ready: impl FnMut()) -> Result<()> {
     let effective = layers.read()?;
-    say_what_is_not_built(&effective.args);
     runtime()?.block_on(follow(layers, effective, style, once_ready))
-}
-
-fn say_what_is_not_built(args: &WatchArgs) {
-    if args.listen.is_some() {
-        not_built("--listen");
-    }
 }
 
 async fn follow(
@@ -54,6 +48,7 @@ async fn follow(
 ) -> Result<()> {
     let args = &effective.args.clone();
     let mut stop = Stop::new()?;
+    let listener = metrics::listen(args.listen)?;
     let mut kernel = Kernel::read()?;
     let stacks = args.stacks != StacksChoice::Off;
     let accepts = args.stacks == StacksChoice::All;
@@ -104,10 +99,15 @@ async fn follow(
         recorder,
         journal,
         reload,
+        metrics: None,
         stdout,
         teller: Teller { style, each: args.each },
     };
     watch.look_around(&remembered).await?;
+    if let Some(listener) = listener {
+        let journal = watch.journal.as_ref().map(Journal::dir);
+        watch.metrics = Some(Metrics::start(listener, journal)?);
+    }
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
@@ -135,6 +135,7 @@ struct Watch<'a> {
     recorder: Option<Recorder>,
     journal: Option<Journal>,
     reload: Reload<'a>,
+    metrics: Option<Metrics>,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -218,6 +219,9 @@ impl Watch<'_> {
                     result?;
                     self.drain();
                 }
+                question = Metrics::question(&mut self.metrics) => {
+                    self.sources().answer(question)?;
+                }
                 _ = account.tick() => self.account()?,
                 () = tokio::time::sleep(pause) => {
                     self.drain();
@@ -249,7 +253,15 @@ impl Watch<'_> {
         if let Some((thresholds, rules)) = self.reload.clock_was_set(now) {
             self.tell_engine(Input::Configured(&thresholds, &rules));
         }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.round(now.monotonic);
+        }
         Ok(())
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        let Self { engine, probe, worker, stdout, .. } = self;
+        Sources { engine, probe, worker, journal: self.journal.as_ref(), stdout }
     }
 
     /// Whatever does not come from the kernel's rings. Returns both clocks at that moment.
@@ -263,7 +275,7 @@ impl Watch<'_> {
     }
 
     fn drain(&mut self) -> usize {
-        let Self { probe, engine, deeds, recorder, .. } = self;
+        let Self { probe, engine, deeds, recorder, metrics, .. } = self;
         let now = clock::now();
         // What was done comes out first and goes in last: what made it possible is then in between.
         probe.take_deeds(deeds, |record| {
@@ -276,8 +288,12 @@ impl Watch<'_> {
                 recorder.transition(now, record);
             }
         };
-        let count =
-            probe.drain(BATCH, raw, |event| engine.handle(event.at, Input::Transition(event)));
+        let count = probe.drain(BATCH, raw, |event| {
+            if let Some(metrics) = metrics {
+                metrics.see(event);
+            }
+            engine.handle(event.at, Input::Transition(event));
+        });
         if let Some(recorder) = recorder {
             recorder.place_deeds();
         }

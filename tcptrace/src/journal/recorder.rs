@@ -16,7 +16,7 @@ use crate::model::time::{Anchor, Instant};
 use crate::model::tracker::Thresholds;
 
 /// Messages that wait for a slow disk before more are left out.
-const QUEUE: usize = 32_768;
+pub const QUEUE: usize = 32_768;
 /// Ends that wait beside it: a stay whose end is missing would go on for ever.
 const MOST_ENDS: usize = 1 << 20;
 /// How long the last commit may take.
@@ -97,6 +97,8 @@ pub struct Recorder {
     done: Receiver<()>,
     status: Arc<Mutex<Status>>,
     now: Cell<Instant>,
+    /// Entries handed to the thread.
+    taken: Cell<u64>,
     left_out: Cell<LeftOut>,
     /// Left out before, and told to the thread.
     handed: Cell<u64>,
@@ -138,6 +140,7 @@ impl Recorder {
             done,
             status,
             now: Cell::new(now),
+            taken: Cell::new(0),
             left_out: Cell::new(LeftOut::none(now)),
             handed: Cell::new(0),
             ends: RefCell::default(),
@@ -150,7 +153,10 @@ impl Recorder {
         if !self.ends.borrow().is_empty() {
             self.catch_up();
         }
-        let Err(error) = self.queue.try_send(Message::Entry(Box::new(entry))) else { return };
+        let Err(error) = self.queue.try_send(Message::Entry(Box::new(entry))) else {
+            self.taken.set(self.taken.get() + 1);
+            return;
+        };
         let (TrySendError::Full(message) | TrySendError::Disconnected(message)) = error;
         let Message::Entry(entry) = message else { return };
         let mut ends = self.ends.borrow_mut();
@@ -202,6 +208,12 @@ impl Recorder {
             self.left_out.set(LeftOut::none(self.now.get()));
         }
         handed
+    }
+
+    /// Entries that the thread has taken and not written; those of the last second always.
+    pub fn waiting(&self) -> u64 {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        self.taken.get().saturating_sub(status.committed)
     }
 
     /// How it goes.

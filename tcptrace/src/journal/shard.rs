@@ -61,6 +61,11 @@ fn size(path: &Path) -> u64 {
     files(path).iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum()
 }
 
+/// Bytes on disk of all shards in `dir`.
+pub fn size_on_disk(dir: &Path) -> u64 {
+    list(dir).unwrap_or_default().iter().map(|path| size(path)).sum()
+}
+
 /// How long shards are.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -14,6 +14,7 @@ use super::code::{PathId, Stack};
 use super::condition::{Condition, ConditionNotice, Conditions};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
+use super::figures::Ends;
 use super::filter::Filter;
 use super::group::{GroupNotice, Groups};
 use super::history::Entry;
@@ -165,6 +166,8 @@ pub struct Engine {
     lost: Lost,
     /// `None`: nothing is kept.
     ledger: Option<Ledger>,
+    /// How long stays lasted that are over.
+    ends: Ends,
     outputs: VecDeque<Output>,
     alerts: u64,
 }
@@ -189,6 +192,7 @@ impl Engine {
             repair: Repair::default(),
             lost: Lost::default(),
             ledger: None,
+            ends: Ends::default(),
             outputs: VecDeque::new(),
             alerts: 0,
         }
@@ -449,6 +453,7 @@ fn looks(config: &EngineConfig) -> Thresholds {
     }
 }
 
+mod figures;
 mod judging;
 
 #[cfg(test)]

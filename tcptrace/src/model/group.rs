@@ -15,8 +15,9 @@ use super::code::CodePath;
 use super::evidence::ThreadState;
 use super::forecast::{Forecast, PortUse, forecast};
 use super::growth::Growth;
+use super::process::Process;
 use super::proof::Proof;
-use super::rules::Urgency;
+use super::rules::{Severity, Urgency};
 use super::socket::{NetNs, StayState};
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -208,6 +209,21 @@ impl Told {
     }
 }
 
+/// A group as it stands, whether or not it was told of.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The state its members are in.
+    pub state: StayState,
+    /// Why they are stuck.
+    pub verdict: Verdict,
+    /// How urgent that is.
+    pub severity: Severity,
+    /// The process blamed for all of them, as it was last seen.
+    pub process: Option<&'a Process>,
+    /// How many there are.
+    pub members: u64,
+}
+
 /// All groups there are.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -316,6 +332,18 @@ impl Groups {
             true
         });
         notices
+    }
+
+    /// Those that have members.
+    pub fn each(&self) -> impl Iterator<Item = Standing<'_>> {
+        let groups = self.groups.values().filter(|group| !group.members.is_empty());
+        groups.map(|group| Standing {
+            state: group.state,
+            verdict: group.verdict,
+            severity: group.urgency.severity,
+            process: group.blame.as_ref().map(|blame| &*blame.process),
+            members: group.members.len() as u64,
+        })
     }
 
     /// When a group whose size has changed is next to be told of.

@@ -230,6 +230,11 @@ impl Orphans {
         (stuck, ended.collect())
     }
 
+    /// Those that are followed.
+    pub fn stays(&self) -> impl Iterator<Item = &Stay> {
+        self.followed.values().map(|followed| &followed.stay)
+    }
+
     /// How many are followed.
     pub fn followed(&self) -> usize {
         self.followed.len()

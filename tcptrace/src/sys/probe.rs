@@ -6,9 +6,10 @@
 mod classic;
 mod deeds;
 
-use std::mem;
+use core::time::Duration;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::{fs, mem};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::Ebpf;
@@ -26,12 +27,15 @@ use super::stacks::Stacks;
 use super::{host, netns};
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::{Deed, Lost, Transition};
+use crate::model::figures::{ProgramRuns, Ring};
 use crate::model::socket::{Identity, TcpState};
 
 /// Size of the ring unless told otherwise, in bytes: what two busy cores can make in 30 ms, and the
 /// reader is woken at a quarter. A larger one costs more: it is written to all over, again and again,
 /// and what lies in the caches is the programs' own (docs/decisions/0004-small-ring.md).
 pub const RING_BYTES: u32 = 1 << 20;
+/// What the kernel keeps beside each record (`BPF_RINGBUF_HDR_SZ`).
+const RECORD_HEADER: usize = 8;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
 /// Since then the kernel counts the runs that it skips of classic tracepoints' programs
@@ -77,6 +81,7 @@ pub struct Probe {
     identity: Identity,
     deeds: Option<Deeds>,
     ring: AsyncFd<RingBuf<MapData>>,
+    usage: Ring,
     lost: PerCpuArray<MapData, u64>,
     rescued: PerCpuArray<MapData, u64>,
     logger: EbpfLogger<&'static dyn log::Log>,
@@ -96,8 +101,8 @@ impl Probe {
         Wanted { ring_bytes, on_cpu, stacks, accepts }: Wanted,
     ) -> Result<Self> {
         let high_water = u64::from(ring_bytes) / 4;
-        let ring_bytes = Some(ring_bytes);
-        let globals = Globals { ring_bytes, high_water, holder_states: 0, on_cpu, stacks };
+        let globals =
+            Globals { ring_bytes: Some(ring_bytes), high_water, holder_states: 0, on_cpu, stacks };
         let mut ebpf = match source {
             Source::Btf => kernel.load(&globals, |ebpf, btf| {
                 let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);
@@ -136,6 +141,7 @@ impl Probe {
             identity,
             deeds,
             ring,
+            usage: Ring { size: ring_bytes.into(), ..Ring::default() },
             lost,
             rescued,
             logger,
@@ -241,11 +247,12 @@ impl Probe {
         mut handle: impl FnMut(&Transition),
     ) -> usize {
         let ring = self.ring.get_mut();
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         while count < limit
             && let Some(record) = ring.next()
         {
             count += 1;
+            bytes += record.len() + RECORD_HEADER;
             raw(&record);
             match decode::transition(&record) {
                 Ok(event) => handle(&event),
@@ -255,6 +262,8 @@ impl Probe {
                 }
             }
         }
+        self.usage.drained = bytes as u64;
+        self.usage.drained_max = self.usage.drained_max.max(self.usage.drained);
         count
     }
 
@@ -272,6 +281,25 @@ impl Probe {
     /// How many records could not be understood.
     pub const fn undecodable(&self) -> u64 {
         self.undecodable
+    }
+
+    /// How its ring is used.
+    pub const fn ring(&self) -> Ring {
+        self.usage
+    }
+
+    /// How often its programs have run; nothing where this kernel does not count that.
+    pub fn runs(&self) -> Vec<ProgramRuns> {
+        let counted = fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled");
+        if counted.map_or(true, |on| on.trim() == "0") {
+            return Vec::new();
+        }
+        let loaded = self.ebpf.programs().filter_map(|(name, program)| {
+            let info = program_info(program.fd().ok()?).ok()?;
+            let time = Duration::from_nanos(info.run_time_ns);
+            Some(ProgramRuns { name: name.to_owned(), runs: info.run_cnt, time })
+        });
+        loaded.collect()
     }
 
     /// How many events did not reach the ring, since the probe was attached.

@@ -12,6 +12,7 @@ mod events;
 mod host;
 mod load;
 mod ls;
+mod metrics;
 mod past;
 mod record;
 mod replay;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         corpus::trials(),
         events::trials(),
         ls::trials(),
+        metrics::trials(),
         load::trials(),
         record::trials(),
         past::trials(),

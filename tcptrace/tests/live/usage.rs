@@ -18,7 +18,6 @@ pub fn trials() -> Vec<Trial> {
         a_closed_pipe_is_no_failure,
         signals_end_it_with_a_summary,
         stops_by_itself,
-        flags_of_later_versions_are_accepted,
         what_cannot_be_found_is_named,
         doctor_tries_everything,
         doctor_without_privileges,
@@ -100,14 +99,6 @@ fn stops_by_itself() {
     let lines: Vec<_> = err.lines().collect();
     assert_eq!(lines[lines.len() - 2], "ready");
     assert!(lines[lines.len() - 1].contains(" transitions, 0 lost · 0 groups fired"), "{err}");
-}
-
-fn flags_of_later_versions_are_accepted() {
-    let args = ["watch", "--for", "1ms", "--no-record", "--listen", "127.0.0.1:0"];
-    let (code, _, err) = finish(command().args(args));
-    assert_eq!(code, Some(0), "{err}");
-    let said = "--listen has no effect yet in this version";
-    assert!(err.lines().any(|line| line == said), "{err}");
 }
 
 fn what_cannot_be_found_is_named() {

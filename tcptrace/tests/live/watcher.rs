@@ -22,6 +22,8 @@ pub struct Tcptrace {
     errors: Receiver<String>,
     /// Lines that came and were not waited for.
     pub seen: Vec<Value>,
+    /// What it said before it was ready.
+    pub said: Vec<String>,
 }
 
 /// The binary under test, with the probe of this test, and a record of its own if it keeps one.
@@ -76,20 +78,19 @@ impl Tcptrace {
         let mut child = command.spawn().unwrap();
         let lines = reader(child.stdout.take().unwrap());
         let errors = reader(child.stderr.take().unwrap());
-        Self { child, lines, errors, seen: Vec::new() }
+        Self { child, lines, errors, seen: Vec::new(), said: Vec::new() }
     }
 
     /// Waits until it says `ready`.
     pub fn wait_ready(&mut self) {
         let deadline = Instant::now() + DEADLINE;
-        let mut said = Vec::new();
         while let Ok(line) = self.errors.recv_timeout(left(deadline)) {
             if line == "ready" {
                 return;
             }
-            said.push(line);
+            self.said.push(line);
         }
-        panic!("tcptrace did not get ready: {said:?}");
+        panic!("tcptrace did not get ready: {:?}", self.said);
     }
 
     /// The next line that `wanted` accepts.

@@ -1,6 +1,7 @@
 //! What the flags of `watch` say elsewhere, and who has the last word.
 
 use core::time::Duration;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -33,7 +34,8 @@ pub struct Watch {
     #[serde(deserialize_with = "values::choice")]
     pub stacks: Option<StacksChoice>,
     pub each: Option<bool>,
-    pub listen: Option<String>,
+    #[serde(deserialize_with = "values::listen")]
+    pub listen: Option<SocketAddr>,
     #[serde(deserialize_with = "values::ring_bytes")]
     pub ring_size: Option<u32>,
     pub max_sockets: Option<usize>,
@@ -80,17 +82,18 @@ impl Config {
     /// argument where it is from. Returns all settings as they count then.
     pub fn fill(&self, args: &mut WatchArgs, given: impl Fn(&str) -> Origin) -> Vec<Setting> {
         let mut filling = Filling { given, settings: Vec::new() };
-        let Watch { listen, record, .. } = &self.watch;
         let lasting = |duration: &Duration| quoted(&values::shown(*duration));
         let path = |path: &Option<PathBuf>| {
             path.as_ref().map_or("\"\"".to_owned(), |path| quoted(&path.display().to_string()))
         };
-        let text = |text: &Option<String>| quoted(text.as_deref().unwrap_or_default());
+        let address = |address: &Option<SocketAddr>| {
+            quoted(&address.map(|address| address.to_string()).unwrap_or_default())
+        };
         let file = &self.watch;
         filling.one("close_wait", file.close_wait, &mut args.close_wait, lasting);
         filling.one("fin_wait_2", file.fin_wait_2, &mut args.fin_wait_2, lasting);
         filling.one("closed", file.closed, &mut args.closed, lasting);
-        filling.one("record", record.clone().map(Some), &mut args.record, path);
+        filling.one("record", file.record.clone().map(Some), &mut args.record, path);
         filling.one("no_record", file.no_record, &mut args.no_record, bool::to_string);
         filling.one("record_from", file.record_from, &mut args.record_from, lasting);
         filling.one("keep", file.keep, &mut args.keep, lasting);
@@ -98,7 +101,7 @@ impl Config {
         filling.one("probe", file.probe, &mut args.probe, word);
         filling.one("stacks", file.stacks, &mut args.stacks, word);
         filling.one("each", file.each, &mut args.each, bool::to_string);
-        filling.one("listen", listen.clone().map(Some), &mut args.listen, text);
+        filling.one("listen", file.listen.map(Some), &mut args.listen, address);
         filling.one("ring_size", file.ring_size, &mut args.ring_size, u32::to_string);
         filling.one("max_sockets", file.max_sockets, &mut args.max_sockets, usize::to_string);
         self.fill_filter(&mut args.filter, &mut filling);

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
+use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use ipnet::IpNet;
@@ -35,6 +36,10 @@ pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error>
 pub fn ring_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     let bytes = u32::deserialize(from)?;
     values::ring_bytes(&bytes.to_string()).map(Some).map_err(Error::custom)
+}
+
+pub fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    parsed(from, values::listen).map(Some)
 }
 
 /// One of the words that a flag takes.

@@ -201,6 +201,7 @@ impl Engine {
     }
 
     pub(super) fn record_end(&mut self, ended: &Ended, read: Option<EofRead>) {
+        self.ends.add(ended.stay.state, ended.by, ended.at.since(ended.stay.since));
         if let Some(entry) = self.ledger.as_mut().and_then(|ledger| ledger.ended(ended, read)) {
             self.outputs.push_back(Output::Keep(entry));
         }

@@ -5,6 +5,7 @@ use crate::model::event::{Circumstances, OnCpu, Progress};
 use crate::model::evidence::{Sources, Timer};
 use crate::model::group::GroupStatus;
 use crate::model::process::tests::holder;
+use crate::model::rules::Severity;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::stay::EndedBy;
 use crate::model::verdict::Verdict;
@@ -153,6 +154,28 @@ fn a_leak_is_one_group_and_an_alert_a_stay() {
     engine.handle(at(130), Input::Evidence(Some(found)));
     let later = outputs(&mut engine);
     assert!(later.alerts.is_empty() && later.groups.is_empty());
+}
+
+#[test]
+fn figures_are_of_now_and_of_what_is_over() {
+    let (mut engine, _) = stuck();
+    let closing = event(80, 1, TcpState::CloseWait, TcpState::LastAck);
+    engine.handle(closing.at, Input::Transition(&closing));
+    let closed = event(80, 1, TcpState::LastAck, TcpState::Close);
+    engine.handle(closed.at, Input::Transition(&closed));
+    let figures = engine.figures(at(90));
+    let ages = figures.ages[StayState::CloseWait.index()];
+    assert_eq!((ages.count(), ages.oldest), (99, Some(Duration::from_secs(80))));
+    let key = (StayState::CloseWait, Verdict::EofUnread, Severity::Warning);
+    assert_eq!(figures.stuck.into_iter().collect::<Vec<_>>(), [(key, 99)]);
+    let units: Vec<_> = figures.units.into_iter().collect();
+    assert_eq!(units.len(), 1);
+    assert_eq!((units[0].0.name(), units[0].1.stuck), ("program.service", [99, 0, 0]));
+    assert_eq!(units[0].1.descriptors, Some(812.0 / 1024.0));
+    assert_eq!((figures.alerts, figures.alerts_firing, figures.groups), (100, 99, 1));
+    let ended: Vec<_> = figures.ended.each().collect();
+    let [(StayState::CloseWait, EndedBy::Closed, lasted)] = ended[..] else { panic!("{ended:?}") };
+    assert_eq!((lasted.count(), lasted.sum), (1, Duration::from_secs(70)));
 }
 
 #[test]
