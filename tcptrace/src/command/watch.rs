@@ -52,6 +52,8 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
     }
     let stacks = stacks.then(|| probe.take_stacks(&kernel)).transpose()?;
     let holders = open_holders(&mut kernel);
+    // All its types are large, and needed no more.
+    drop(kernel);
     let began = clock::anchor();
     let mut thresholds = Thresholds {
         close_wait: args.close_wait,
