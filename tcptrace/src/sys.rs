@@ -11,6 +11,7 @@ pub mod holders;
 pub mod host;
 pub mod http;
 pub mod loader;
+pub mod memory;
 pub mod netns;
 pub mod privileges;
 pub mod probe;

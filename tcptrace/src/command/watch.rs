@@ -61,6 +61,8 @@ async fn follow(
     }
     let stacks = stacks.then(|| probe.take_stacks(&kernel)).transpose()?;
     let holders = open_holders(&mut kernel);
+    // All its types are large, and needed no more.
+    drop(kernel);
     let began = clock::anchor();
     let mut thresholds = Thresholds {
         close_wait: args.close_wait,

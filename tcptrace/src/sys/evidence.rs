@@ -20,11 +20,11 @@ use index::{Index, People, Place};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::clock;
 use super::holders::{FdOf, Holders};
 use super::netns::{self, Visitor};
 use super::sockdiag::{self, DiagSocket};
 use super::stacks::Stacks;
+use super::{clock, memory};
 use crate::model::code::{PathId, Stack};
 use crate::model::decode::HeldFd;
 use crate::model::evidence::{Evidence, Sources, Suspect, Timer};
@@ -47,6 +47,9 @@ const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
 
 /// How long a copy of a stack waits at most until its process's mappings are read.
 const DRAIN: Duration = Duration::from_millis(50);
+
+/// What looks have used is given back this often at most.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// What the thread is asked.
 pub enum Request {
@@ -132,9 +135,11 @@ impl Worker {
 }
 
 fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &UnboundedSender<Reply>) {
+    // The start has used most of all.
+    let (mut used, mut tidied) = (true, None::<Instant>);
     loop {
         // A process may end soon after its stack was copied.
-        let pause = if gatherer.stacks.is_some() { DRAIN } else { Duration::MAX };
+        let pause = if gatherer.stacks.is_some() || used { DRAIN } else { Duration::MAX };
         let request = match inbox.recv_timeout(pause) {
             Err(RecvTimeoutError::Disconnected) => return,
             request => request.ok(),
@@ -142,7 +147,15 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
         if let Some(stacks) = &mut gatherer.stacks {
             stacks.drain();
         }
-        let Some(request) = request else { continue };
+        let Some(request) = request else {
+            let now = clock::now();
+            if used && tidied.is_none_or(|at| now.since(at) >= TIDY) {
+                memory::give_back();
+                (used, tidied) = (false, Some(now));
+            }
+            continue;
+        };
+        used = true;
         let reply = match request {
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
             Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
