@@ -68,10 +68,31 @@ pub enum Command {
     Export(Box<export::ExportArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
+    /// See that alerts get to where they should
+    Alert {
+        /// What to do.
+        #[command(subcommand)]
+        command: AlertCommand,
+    },
     /// Show a leaking server of our own, caught before your eyes
     Demo(DemoArgs),
     /// Explain a verdict: symptom, cause, fix, and how to confirm it
     Explain(ExplainArgs),
+}
+
+/// What can be done with alerts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Send a sample through each sink of the configuration, and tell what came back
+    Test(AlertTestArgs),
+}
+
+/// Flags of `alert test`.
+#[derive(Clone, Debug, Args)]
+pub struct AlertTestArgs {
+    /// Only through the sinks with these names
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// Flags of `explain`.
@@ -342,6 +363,7 @@ mod tests {
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
         assert!(parse("tcptrace replay -").is_ok());
+        assert!(parse("tcptrace alert test --config /tmp/x pager slack").is_ok());
         assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
     }
 

@@ -1,5 +1,7 @@
 //! The subcommands: wiring, no decisions.
 
+mod alert;
+mod config;
 mod demo;
 mod destination;
 mod doctor;
@@ -35,11 +37,8 @@ use crate::sys::host::Host;
 /// If it cannot be done.
 pub fn run(cli: Cli) -> Result<()> {
     let style = Style::new(&cli.common)?;
-    if let Some(config) = &cli.common.config {
-        not_built(&format!("--config {}", config.display()));
-    }
     match cli.command {
-        Command::Watch(args) => watch::run(&args, &style),
+        Command::Watch(args) => watch::run(&args, &style, &config::load(&cli.common)?),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
         Command::Replay(args) => replay::run(&args, &style),
@@ -47,6 +46,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
+        Command::Alert { command } => alert::run(&command, &cli.common, &style),
         Command::Explain(args) => explain::run(&args),
     }
 }

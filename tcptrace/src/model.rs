@@ -9,6 +9,7 @@ pub mod checkup;
 pub mod code;
 pub mod deadlines;
 pub mod decode;
+pub mod delivery;
 pub mod engine;
 pub mod event;
 pub mod evidence;

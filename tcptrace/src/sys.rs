@@ -4,6 +4,7 @@ pub mod btf;
 pub mod cgroup;
 pub mod checkup;
 pub mod clock;
+pub mod descriptors;
 pub mod evidence;
 pub mod held_by;
 pub mod holders;

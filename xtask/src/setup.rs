@@ -94,6 +94,15 @@ pub fn for_building() -> Result<PathBuf> {
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
+    // Receives alerts; and an authority of the tests' own.
+    for (program, argument, package) in [
+        ("prometheus-alertmanager", "--version", "prometheus-alertmanager"),
+        ("openssl", "version", "openssl"),
+    ] {
+        if !succeeds(Command::new(program).arg(argument)) {
+            apt(&[package])?;
+        }
+    }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         apt(&["python3-venv"])?;

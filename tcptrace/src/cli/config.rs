@@ -1,5 +1,6 @@
 //! The configuration file, parsed purely.
 
+pub mod secret;
 pub mod sink;
 
 use std::path::Path;
@@ -29,13 +30,16 @@ impl Config {
     /// With line and column if it is no TOML, has a key that does not exist, or a value that is none for
     /// its key.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let mut why = error.to_string().trim_end().to_owned();
+        let wrong = |why| ConfigError { path: path.display().to_string(), why };
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let mut why = secret::explain(text, &error);
             if let Some(near) = nearest(error.message()) {
                 why += &format!("\ndid you mean `{near}`?");
             }
-            ConfigError { path: path.display().to_string(), why }
-        })
+            wrong(why)
+        })?;
+        config.sink.check().map_err(wrong)?;
+        Ok(config)
     }
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use super::{Style, notice, watch};
+use crate::cli::config::Config;
 use crate::cli::{Cause, Cli, Command as Subcommand, DemoArgs, WatchArgs};
 
 const CONNECTIONS: usize = 3;
@@ -25,7 +26,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let mut leaker = Leaker::start(args.cause)?;
     notice(&format!("demo: {}", story(args.cause)));
     let watch = watch_args(args.cause, leaker.port);
-    watch::run_with(&watch, style, move || leaker.leak())
+    watch::run_with(&watch, style, &Config::default(), move || leaker.leak())
 }
 
 /// Only the socket that the story is about is told of: the other end waits as well.

@@ -2,6 +2,7 @@
 //! comes out.
 
 use core::time::Duration;
+use std::collections::HashSet;
 use std::io;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +12,8 @@ use super::output::Output as Stdout;
 use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
 use super::teller::Teller;
 use super::{Style, filters, not_built, notice, say_fallback};
+use crate::alert::Alerts;
+use crate::cli::config::Config;
 use crate::cli::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Lost};
@@ -27,14 +30,19 @@ use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
 
 /// Follows until it is told to stop.
-pub fn run(args: &WatchArgs, style: &Style) -> Result<()> {
-    run_with(args, style, || {})
+pub fn run(args: &WatchArgs, style: &Style, config: &Config) -> Result<()> {
+    run_with(args, style, config, || {})
 }
 
 /// Does `once_ready` when everything that happens from then on is seen.
-pub fn run_with(args: &WatchArgs, style: &Style, once_ready: impl FnMut()) -> Result<()> {
+pub fn run_with(
+    args: &WatchArgs,
+    style: &Style,
+    file: &Config,
+    once_ready: impl FnMut(),
+) -> Result<()> {
     say_what_is_not_built(args);
-    runtime()?.block_on(follow(args, style, once_ready))
+    runtime()?.block_on(follow(args, style, file, once_ready))
 }
 
 fn say_what_is_not_built(args: &WatchArgs) {
@@ -43,7 +51,12 @@ fn say_what_is_not_built(args: &WatchArgs) {
     }
 }
 
-async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -> Result<()> {
+async fn follow(
+    args: &WatchArgs,
+    style: &Style,
+    file: &Config,
+    mut once_ready: impl FnMut(),
+) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut kernel = Kernel::read()?;
     let stacks = args.stacks != StacksChoice::Off;
@@ -79,6 +92,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         identity: probe.identity(),
         eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
     };
+    let alerts = Alerts::start(&file.sink, &style.host, &HashSet::new(), notice)?;
     let worker = Worker::start(holders, stacks)?;
     let stdout = Stdout::start().context("cannot start the output thread")?;
     let recorder = args.record_raw.as_deref();
@@ -92,6 +106,7 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         worker,
         recorder,
         journal,
+        alerts,
         stdout,
         teller: Teller { style, each: args.each },
     };
@@ -122,6 +137,7 @@ struct Watch<'a> {
     worker: Worker,
     recorder: Option<Recorder>,
     journal: Option<Journal>,
+    alerts: Alerts,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -297,6 +313,9 @@ impl Watch<'_> {
                     if let Some(journal) = &mut self.journal {
                         journal.told(&output);
                     }
+                    if let Output::Group(group) = &output {
+                        self.alerts.group(group, now);
+                    }
                     let teller = &self.teller;
                     self.stdout.line(|out| teller.tell(out, now, &output));
                     continue;
@@ -341,6 +360,7 @@ impl Watch<'_> {
             groups,
             groups_resolved,
             tracked: self.engine.tracked(),
+            sinks: self.alerts.finish(),
         };
         give_account(self.stdout, self.teller.style, &summary, now).await
     }

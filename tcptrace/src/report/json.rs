@@ -1,12 +1,14 @@
 //! JSON lines: every object on a line of its own. The schema is `docs/schema.json`, made from the
 //! types in [`lines`].
 
+mod delivery;
 mod lines;
 mod profile;
 mod stay;
 
 use std::io::{self, Write};
 
+pub use delivery::{condition, delivery};
 use lines::{
     AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
     HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,
@@ -102,15 +104,14 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
         severity: notice.urgency.severity.name(),
         rule: notice.urgency.rule.as_deref(),
         key: KeyLine {
-            process: process.map(|process| ProcessKeyLine {
-                pid: process.pid,
-                start: process.start.map(Wall),
-                comm: &process.comm,
-            }),
+            process: process.map(process_key),
             verdict: notice.verdict.name(),
             code_path: notice.code.as_ref().map(|code| &*code.line),
             code_did: notice.code.as_ref().map(|code| code.did.name()),
         },
+        state: notice.state.state().name(),
+        confidence: notice.confidence.name(),
+        unit: process.and_then(|process| process.unit.as_deref()),
         members: notice.members,
         oldest_ms: millis(notice.oldest),
         growth_per_min: notice.growth_per_min,
@@ -184,6 +185,7 @@ pub fn summary(
         overflow: counts.overflow,
         undecodable: summary.undecodable,
         unwritten: summary.unwritten,
+        sinks: summary.sinks.iter().map(delivery::sink).collect(),
     };
     line(out, context, now, Body::Summary(body))
 }
@@ -313,6 +315,10 @@ fn holder_line<'a>(process: &'a Process, fds: &'a [u32]) -> HolderLine<'a> {
         fds_open: process.descriptors.map(|descriptors| descriptors.open),
         fds_limit: process.descriptors.map(|descriptors| descriptors.limit),
     }
+}
+
+fn process_key(process: &Process) -> ProcessKeyLine<'_> {
+    ProcessKeyLine { pid: process.pid, start: process.start.map(Wall), comm: &process.comm }
 }
 
 fn blame_line(blame: &Blame) -> BlameLine<'_> {

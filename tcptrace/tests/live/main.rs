@@ -14,6 +14,7 @@ mod load;
 mod ls;
 mod record;
 mod replay;
+mod sinks;
 mod usage;
 mod watch;
 mod watcher;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         load::trials(),
         record::trials(),
         replay::trials(),
+        sinks::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -23,9 +23,11 @@ pub(super) struct Line<'a> {
 pub(super) enum Body<'a> {
     Alert(AlertLine<'a>),
     Group(GroupLine<'a>),
+    Condition(ConditionLine<'a>),
+    Delivery(DeliveryLine<'a>),
     Socket(SocketLine<'a>),
     Transition(TransitionLine),
-    Summary(SummaryLine),
+    Summary(SummaryLine<'a>),
     Check(CheckLine<'a>),
     Report(ReportLine),
     Frame(FrameLine<'a>),
@@ -225,6 +227,12 @@ pub(super) struct GroupLine<'a> {
     /// The rule that it is told by; null: none of the configuration's.
     pub(super) rule: Option<&'a str>,
     pub(super) key: KeyLine<'a>,
+    /// `CLOSE_WAIT`, `FIN_WAIT2`, or `CLOSE` for descriptors whose TCP has ended.
+    pub(super) state: &'static str,
+    /// `high` or `low`.
+    pub(super) confidence: &'static str,
+    /// The systemd unit of the process that is blamed.
+    pub(super) unit: Option<&'a str>,
     pub(super) members: usize,
     pub(super) oldest_ms: u64,
     pub(super) growth_per_min: Option<f64>,
@@ -234,6 +242,64 @@ pub(super) struct GroupLine<'a> {
     /// Null: there is no trend.
     pub(super) forecast: Option<ForecastLine>,
     pub(super) remedy: &'static str,
+}
+
+/// A rule's condition that has come about, or is over.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ConditionLine<'a> {
+    /// The same for the same rule and scope.
+    pub(super) condition: &'a str,
+    /// `firing` or `resolved`.
+    pub(super) status: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub(super) severity: &'static str,
+    pub(super) rule: &'a str,
+    /// Since when it has held.
+    pub(super) since: Wall,
+    /// `host`, `unit` or `process`.
+    pub(super) scope: &'static str,
+    pub(super) unit: Option<&'a str>,
+    pub(super) process: Option<ProcessKeyLine<'a>>,
+    /// `sockets`, `growth_per_min` or `full_in`.
+    pub(super) measure: &'static str,
+    /// What was found: a number, a number a minute, or milliseconds; null: not known.
+    pub(super) found: Option<f64>,
+    /// What it is compared with.
+    pub(super) limit: f64,
+}
+
+/// One place that alerts go to, in the summary.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SinkLine<'a> {
+    pub(super) sink: &'a str,
+    /// `alertmanager`, `webhook`, `slack`, `journald`, `command` or `file`.
+    pub(super) kind: &'static str,
+    /// Messages that it took.
+    pub(super) sent: u64,
+    /// Attempts that failed.
+    pub(super) failed: u64,
+    /// Messages given up.
+    pub(super) dropped: u64,
+    /// Messages that still waited at the end.
+    pub(super) waiting: usize,
+    /// Why the last attempt failed; null: it went well.
+    pub(super) error: Option<&'a str>,
+}
+
+/// What came of a sample that `alert test` sent.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct DeliveryLine<'a> {
+    pub(super) sink: &'a str,
+    /// `alertmanager`, `webhook`, `slack`, `journald`, `command` or `file`.
+    pub(super) kind: &'static str,
+    pub(super) ok: bool,
+    pub(super) took_ms: u64,
+    /// What it answered, in a line; null when it failed.
+    pub(super) answer: Option<&'a str>,
+    pub(super) error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -282,7 +348,7 @@ pub(super) struct TransitionLine {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct SummaryLine {
+pub(super) struct SummaryLine<'a> {
     pub(super) elapsed_ms: u64,
     pub(super) transitions: u64,
     pub(super) lost: LostLine,
@@ -297,6 +363,8 @@ pub(super) struct SummaryLine {
     pub(super) undecodable: u64,
     /// Lines left out because the reader was too slow.
     pub(super) unwritten: u64,
+    /// How it went with each place that alerts go to.
+    pub(super) sinks: Vec<SinkLine<'a>>,
 }
 
 #[derive(Serialize)]

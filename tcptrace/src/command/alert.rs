@@ -1,0 +1,46 @@
+//! `tcptrace alert test`: a sample through each sink, and what came back.
+
+use anyhow::{Context as _, Result, bail};
+
+use super::output::Output;
+use super::session::runtime;
+use super::{Style, config};
+use crate::advice::Advice;
+use crate::alert::{self, Trial};
+use crate::cli::{AlertCommand, Common, OutputFormat};
+use crate::report::{json, text};
+
+/// Sends and reports.
+pub fn run(command: &AlertCommand, common: &Common, style: &Style) -> Result<()> {
+    let AlertCommand::Test(args) = command;
+    let sinks = config::load(common)?.sink;
+    if sinks.all().is_empty() {
+        let file = common.config.as_deref().map(|path| path.display().to_string());
+        let file = file.unwrap_or_else(|| config::PATH.to_owned());
+        let message = format!("there is no sink in {file}: alerts go nowhere");
+        let advice = Advice::new(message)
+            .and_try(format!("printf '[[sink.journald]]\\n' >> {file}"), "to the journal")
+            .and_try("docs/alerting.md", "has all kinds and their keys");
+        return Err(advice.into());
+    }
+    let anchor = Style::anchor();
+    let trials = alert::test(&sinks, &args.names, &style.host, anchor)?;
+    runtime()?.block_on(async {
+        let mut stdout = Output::start().context("cannot start the output thread")?;
+        for Trial { name, kind, result, took } in &trials {
+            let (sink, result) = ((&**name, *kind), result.as_deref().map_err(String::as_str));
+            stdout.line(|out| match style.format {
+                OutputFormat::Json => {
+                    let context = style.context(anchor);
+                    json::delivery(out, context, anchor.monotonic, sink, result, *took)
+                }
+                OutputFormat::Text => text::delivery(out, &style.look(anchor), sink, result, *took),
+            });
+        }
+        stdout.finish().await.context("cannot write to stdout")
+    })?;
+    match trials.iter().filter(|trial| trial.result.is_err()).count() {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} sinks did not take the sample", trials.len()),
+    }
+}
