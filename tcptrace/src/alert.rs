@@ -109,7 +109,7 @@ impl Alerts {
 
     /// Tells of a group.
     pub fn group(&mut self, notice: &GroupNotice, anchor: Anchor) {
-        self.tell(Told::Group(notice.clone()), anchor);
+        self.tell(Told::Group(Box::new(notice.clone())), anchor);
     }
 
     /// Tells of a condition.

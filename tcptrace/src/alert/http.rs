@@ -125,13 +125,23 @@ impl Client {
                 format!("{origin} did not answer in {timeout:?} ({phase})")
             }
             Error::HostNotFound => format!("{origin}: there is no host of this name"),
-            Error::Io(error) => format!("{origin}: {error}"),
-            Error::Rustls(error) => format!(
-                "{origin}: its certificate is not accepted: {error}; ca_file names those of an \
-                 authority of your own"
-            ),
+            Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(inner) => refused(&origin, inner),
+                None => format!("{origin}: {error}"),
+            },
+            Error::Rustls(error) => refused(&origin, error),
             error => format!("{origin}: {error}"),
         }
+    }
+}
+
+fn refused(origin: &str, error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(why) => format!(
+            "{origin}: its certificate is not accepted: {why}; ca_file names those of an authority of \
+             your own"
+        ),
+        error => format!("{origin}: {error}"),
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Message {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// Of sockets with one cause.
-    Group(GroupNotice),
+    Group(Box<GroupNotice>),
     /// Of a rule on many.
     Condition(ConditionNotice),
 }
@@ -262,7 +262,7 @@ impl Message {
             withdrawn: 0,
         };
         let (name, boot_id) = (host.name.as_str().into(), host.boot_id.as_str().into());
-        Self { host: name, boot_id, anchor, told: Told::Group(notice) }
+        Self { host: name, boot_id, anchor, told: Told::Group(Box::new(notice)) }
     }
 
     /// Whether it is made up.

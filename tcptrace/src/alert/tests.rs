@@ -12,7 +12,7 @@ pub fn sample_group() -> Message {
         host: "web-3".into(),
         boot_id: "0123456789".into(),
         anchor: samples::anchor(),
-        told: Told::Group(samples::group()),
+        told: Told::Group(Box::new(samples::group())),
     }
 }
 

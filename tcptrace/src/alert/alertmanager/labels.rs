@@ -51,7 +51,7 @@ pub fn annotations(
     let groups: Vec<_> = parts
         .iter()
         .filter_map(|message| match &message.told {
-            Told::Group(notice) => Some((notice, *message)),
+            Told::Group(notice) => Some((&**notice, *message)),
             Told::Condition(_) => None,
         })
         .collect();

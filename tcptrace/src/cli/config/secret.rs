@@ -87,7 +87,7 @@ pub fn explain(text: &str, error: &toml::de::Error) -> String {
     let column = before[begin..].chars().count() + 1;
     let shown = text[begin..].lines().next().unwrap_or_default();
     let shown = match shown.split_once('=') {
-        Some((key, _)) => format!("{}= …", key),
+        Some((key, _)) => format!("{key}= …"),
         None if shown.trim_start().starts_with('[') => shown.to_owned(),
         None => "…".to_owned(),
     };
