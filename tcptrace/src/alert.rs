@@ -81,12 +81,10 @@ impl Alerts {
     /// # Errors
     /// As of [`Self::start`]; then everything is as before.
     pub fn reload(&mut self, sinks: &Sinks) -> Result<()> {
-        let (keeps, new): (Vec<_>, Vec<_>) =
-            sinks.all().into_iter().partition(|sink| self.workers.iter().any(|(s, _)| s == sink));
-        let opened: Vec<_> = new
-            .into_iter()
-            .map(|sink| open(&sink).map(|deliver| (sink, deliver)))
-            .collect::<Result<_>>()?;
+        let all = sinks.all();
+        let new = all.iter().filter(|sink| !self.workers.iter().any(|(s, _)| s == *sink));
+        let opened: Vec<_> =
+            new.map(|sink| Ok((sink.clone(), open(sink)?))).collect::<Result<_>>()?;
         for (sink, deliver) in opened {
             let worker = Worker::start(deliver, sink.common(), self.notice)?;
             if repeats(&sink) {
@@ -96,11 +94,8 @@ impl Alerts {
             }
             self.workers.push((sink, worker));
         }
-        let all = sinks.all();
-        let (stay, go): (Vec<_>, Vec<_>) = self
-            .workers
-            .drain(..)
-            .partition(|(sink, _)| keeps.contains(sink) || all.contains(sink));
+        let (stay, go): (Vec<_>, Vec<_>) =
+            self.workers.drain(..).partition(|(sink, _)| all.contains(sink));
         self.workers = stay;
         // What waits there is tried once more, and nobody waits for that.
         go.iter().for_each(|(_, worker)| worker.close());
@@ -163,6 +158,8 @@ fn wants(sink: &Sink, message: &Message) -> bool {
 struct Failure {
     why: String,
     again: Again,
+    /// What somebody can do about it.
+    advice: Option<&'static str>,
 }
 
 /// Whether to try the same again.
@@ -178,11 +175,15 @@ enum Again {
 
 impl Failure {
     fn later(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Again::Later }
+        Self { why: why.into(), again: Again::Later, advice: None }
     }
 
     fn never(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Again::No }
+        Self { why: why.into(), again: Again::No, advice: None }
+    }
+
+    fn and_try(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 }
 
@@ -227,6 +228,8 @@ pub struct Trial {
     pub kind: &'static str,
     /// What it answered, or why it did not take it.
     pub result: Result<String, String>,
+    /// What to do then.
+    pub advice: Option<&'static str>,
     /// How long that took.
     pub took: Duration,
 }
@@ -252,9 +255,11 @@ pub fn test(sinks: &Sinks, names: &[String], host: &Host, anchor: Anchor) -> Res
         let began = Instant::now();
         let sample = Message::sample(host, anchor, severity);
         let result = open(sink)
-            .map_err(|why| format!("{:#}", why.root_cause()))
-            .and_then(|mut sink| sink.deliver(&sample).map_err(|failure| failure.why));
-        Trial { name: name.to_owned(), kind, result, took: began.elapsed() }
+            .map_err(|why| Failure::never(format!("{:#}", why.root_cause())))
+            .and_then(|mut sink| sink.deliver(&sample));
+        let advice = result.as_ref().err().and_then(|failure| failure.advice);
+        let result = result.map_err(|failure| failure.why);
+        Trial { name: name.to_owned(), kind, result, advice, took: began.elapsed() }
     });
     Ok(trials.collect())
 }

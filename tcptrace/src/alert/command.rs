@@ -65,19 +65,21 @@ impl Command {
 impl Deliver for Command {
     fn deliver(&mut self, message: &Message) -> Result<String, Failure> {
         let program = self.argv.first().map(String::as_str).unwrap_or_default();
-        let mut running = self
-            .spawn(message)
-            .map_err(|error| Failure::later(format!("cannot run {program}: {error}")))?;
+        let mut running = self.spawn(message).map_err(|error| {
+            let failure = Failure::later(format!("cannot run {program}: {error}"));
+            failure.and_try("see that the first of argv is a program, by its whole path at best")
+        })?;
         let ended = running.wait(Instant::now() + self.timeout);
         let said = running.first_line();
+        let with = |how: String| format!("{how} {said}").trim_end().to_owned();
         match ended {
-            Ok(Some(status)) if status.success() => Ok(format!("exit status 0 {said}")),
+            Ok(Some(status)) if status.success() => Ok(with("exit status 0".to_owned())),
             Ok(Some(status)) => {
                 let how = match (status.code(), status.signal()) {
                     (Some(code), _) => format!("ended with exit status {code}"),
                     (None, signal) => format!("was ended by signal {}", signal.unwrap_or(0)),
                 };
-                let why = format!("{program} {how} {said}");
+                let why = with(format!("{program} {how}"));
                 // Whatever it has done so far it would do again.
                 match status.code() {
                     Some(TEMPFAIL) => Err(Failure::later(why)),
@@ -92,7 +94,6 @@ impl Deliver for Command {
             }
             Err(error) => Err(Failure::later(format!("cannot wait for {program}: {error}"))),
         }
-        .map(|answer| answer.trim_end().to_owned())
     }
 }
 

@@ -60,12 +60,10 @@ fn open(path: &Path) -> io::Result<fs::File> {
 impl Deliver for File {
     fn deliver(&mut self, message: &Message) -> Result<String, Failure> {
         let path = self.path.clone();
-        match self.append(&message.json()) {
-            Ok(()) => Ok("appended".to_owned()),
-            Err(error) => {
-                Err(Failure::later(format!("cannot append to {}: {error}", path.display())))
-            }
-        }
+        self.append(&message.json()).map(|()| "appended".to_owned()).map_err(|error| {
+            let failure = Failure::later(format!("cannot append to {}: {error}", path.display()));
+            failure.and_try("see that its directory is there, writable and not full")
+        })
     }
 }
 

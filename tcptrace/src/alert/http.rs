@@ -69,7 +69,10 @@ impl Client {
         let scrub = |text: String| secrets().fold(text, |text, secret| secret.scrub(&text));
         let mut response = match request.send(body) {
             Ok(response) => response,
-            Err(error) => return Err(Failure::later(scrub(self.explain(&error, &url)))),
+            Err(error) => {
+                let (why, advice) = self.explain(&error, &url);
+                return Err(Failure::later(scrub(why)).and_try(advice));
+            }
         };
         let status = response.status();
         let mut answer = Vec::new();
@@ -78,7 +81,7 @@ impl Client {
         let answer = scrub(first_line(&answer));
         judge(status, response.headers(), &answer).map_err(|failure| Failure {
             why: scrub(format!("{} answered {}", url.origin(), failure.why)),
-            again: failure.again,
+            ..failure
         })
     }
 
@@ -113,35 +116,36 @@ impl Client {
         Ok(self.agent.get_or_init(|| config.into()))
     }
 
-    /// Why there is no answer. No error is shown that has the URL in it.
-    fn explain(&self, error: &Error, url: &Secret) -> String {
+    /// Why there is no answer, and what to do. No error is shown that has the URL in it.
+    fn explain(&self, error: &Error, url: &Secret) -> (String, &'static str) {
+        const THERE: &str = "see that it runs, and that url says where";
+        const CERTIFICATE: &str =
+            "name the authority that it is from in ca_file, if it is your own";
         let origin = url.origin();
-        match error {
-            Error::BadUri(_) | Error::Http(_) | Error::RequireHttpsOnly(_) => {
-                "its URL or a header is not valid".to_owned()
+        let tls = match error {
+            Error::Rustls(error) => Some(error),
+            Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            _ => None,
+        };
+        match (error, tls) {
+            (_, Some(rustls::Error::InvalidCertificate(why))) => {
+                (format!("{origin}: its certificate is not accepted: {why}"), CERTIFICATE)
             }
-            Error::Timeout(phase) => {
+            (_, Some(error)) => (format!("{origin}: {error}"), THERE),
+            (Error::BadUri(_) | Error::Http(_) | Error::RequireHttpsOnly(_), _) => {
+                ("its URL or a header is not valid".to_owned(), "see that url is right")
+            }
+            (Error::Timeout(phase), _) => {
                 let timeout = self.endpoint.timeout;
-                format!("{origin} did not answer in {timeout:?} ({phase})")
+                let why = format!("{origin} did not answer in {timeout:?} ({phase})");
+                (why, "see that it runs, or give it a longer timeout")
             }
-            Error::HostNotFound => format!("{origin}: there is no host of this name"),
-            Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-                Some(inner) => refused(&origin, inner),
-                None => format!("{origin}: {error}"),
-            },
-            Error::Rustls(error) => refused(&origin, error),
-            error => format!("{origin}: {error}"),
+            (Error::HostNotFound, _) => {
+                (format!("{origin}: there is no host of this name"), "see that url is right")
+            }
+            (Error::Io(error), _) => (format!("{origin}: {error}"), THERE),
+            (error, _) => (format!("{origin}: {error}"), THERE),
         }
-    }
-}
-
-fn refused(origin: &str, error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(why) => format!(
-            "{origin}: its certificate is not accepted: {why}; ca_file names those of an authority of \
-             your own"
-        ),
-        error => format!("{origin}: {error}"),
     }
 }
 
@@ -153,14 +157,18 @@ fn judge(status: StatusCode, headers: &HeaderMap, answer: &str) -> Result<String
         200..=299 => Ok(answered),
         300..=399 => {
             let to = header("location").map(|to| Secret::new(to).origin()).unwrap_or_default();
-            Err(Failure::never(format!(
-                "{status} (to {to}): redirects are not followed, change url"
-            )))
+            let why = format!("{status} (to {to}): redirects are not followed");
+            Err(Failure::never(why).and_try("set url to where it is now"))
         }
         408 | 429 | 500.. => {
             let asked = header("retry-after").and_then(|text| retry_after(text, Timestamp::now()));
-            Err(Failure { why: answered, again: asked.map_or(Again::Later, Again::After) })
+            let again = asked.map_or(Again::Later, Again::After);
+            Err(Failure { again, ..Failure::later(answered) })
         }
+        401 | 403 => {
+            Err(Failure::never(answered).and_try("see that url and authorization are right"))
+        }
+        404 | 405 | 410 => Err(Failure::never(answered).and_try("see that url is right")),
         _ => Err(Failure::never(answered)),
     }
 }

@@ -32,7 +32,11 @@ impl Deliver for Journald {
     fn deliver(&mut self, message: &Message) -> Result<String, Failure> {
         match self.send(&datagram(message)) {
             Ok(()) => Ok("written".to_owned()),
-            Err(error) => Err(Failure::later(format!("{}: {error}", self.socket.display()))),
+            Err(error) => {
+                let failure = Failure::later(format!("{}: {error}", self.socket.display()));
+                Err(failure
+                    .and_try("see that systemd-journald runs: systemctl status systemd-journald"))
+            }
         }
     }
 }

@@ -218,7 +218,7 @@ impl Run {
     /// Takes in how an attempt went, and says so when that has changed.
     fn account(&mut self, failure: Option<&Failure>) {
         let name = Escaped(&self.shared.name).to_string();
-        let Some(Failure { why, again }) = failure else {
+        let Some(Failure { why, again, .. }) = failure else {
             self.shared.state().error = None;
             (self.failures, self.resume) = (0, None);
             if let Some(since) = self.failing_since.take() {

@@ -8,6 +8,7 @@ use super::{Style, config};
 use crate::advice::Advice;
 use crate::alert::{self, Trial};
 use crate::cli::{AlertCommand, Common, OutputFormat};
+use crate::model::delivery::Delivered;
 use crate::report::{json, text};
 
 /// Sends and reports.
@@ -27,14 +28,17 @@ pub fn run(command: &AlertCommand, common: &Common, style: &Style) -> Result<()>
     let trials = alert::test(&sinks, &args.names, &style.host, anchor)?;
     runtime()?.block_on(async {
         let mut stdout = Output::start().context("cannot start the output thread")?;
-        for Trial { name, kind, result, took } in &trials {
-            let (sink, result) = ((&**name, *kind), result.as_deref().map_err(String::as_str));
+        for Trial { name, kind, result, advice, took } in &trials {
+            let delivered = Delivered {
+                sink: name,
+                kind,
+                result: result.as_deref().map_err(String::as_str),
+                advice: *advice,
+                took: *took,
+            };
             stdout.line(|out| match style.format {
-                OutputFormat::Json => {
-                    let context = style.context(anchor);
-                    json::delivery(out, context, anchor.monotonic, sink, result, *took)
-                }
-                OutputFormat::Text => text::delivery(out, &style.look(anchor), sink, result, *took),
+                OutputFormat::Json => json::delivered(out, style.context(anchor), &delivered),
+                OutputFormat::Text => text::delivered(out, &style.look(anchor), &delivered),
             });
         }
         stdout.finish().await.context("cannot write to stdout")

@@ -1,5 +1,6 @@
 //! How it goes with what people and machines elsewhere are told.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 /// The account of one sink.
@@ -19,4 +20,19 @@ pub struct Delivery {
     pub waiting: usize,
     /// Why the last attempt failed; `None` after one that went well.
     pub error: Option<Arc<str>>,
+}
+
+/// What came of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivered<'a> {
+    /// What the sink is called.
+    pub sink: &'a str,
+    /// What it is.
+    pub kind: &'static str,
+    /// What it answered, or why it did not take it.
+    pub result: Result<&'a str, &'a str>,
+    /// What to do then.
+    pub advice: Option<&'static str>,
+    /// How long that took.
+    pub took: Duration,
 }

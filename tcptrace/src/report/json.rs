@@ -8,7 +8,7 @@ mod stay;
 
 use std::io::{self, Write};
 
-pub use delivery::{condition, delivery};
+pub use delivery::{condition, delivered};
 use lines::{
     AlertLine, Big, BlameLine, Body, CheckLine, EndsLine, EvidenceLine, ForecastLine, GroupLine,
     HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,

@@ -153,3 +153,57 @@ pub fn condition(notice: &ConditionNotice) -> String {
         Measure::FullIn(None, _) => format!("{rule}: {whose} has a trend that cannot be told"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::process::tests::process;
+    use crate::model::rules::Severity;
+    use crate::model::stay::EndedBy;
+    use crate::report::samples;
+
+    #[test]
+    fn conditions() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let mut evil = process(7, 1, 1);
+        evil.comm = "a\nb".into();
+        let shown = |firing, scope, measure| {
+            condition(&ConditionNotice {
+                id: "x".into(),
+                rule: "many".into(),
+                severity: Severity::Warning,
+                firing,
+                at: samples::now(),
+                since: samples::now(),
+                scope,
+                measure,
+            })
+        };
+        let unit = Scope::Unit("orders.service".into());
+        let process = Scope::Process(Arc::new(evil));
+        let lines = [
+            shown(true, Scope::Host, Measure::Sockets(10_412, 10_000)),
+            shown(true, unit.clone(), Measure::GrowthPerMin(12.4, 10.0)),
+            shown(true, process, Measure::FullIn(Some(minutes(18)), minutes(60))),
+            shown(false, unit, Measure::Sockets(3, 10)),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_told_otherwise_is_not_called_closed() {
+        let mut notice = GroupNotice {
+            status: GroupStatus::Resolved,
+            withdrawn: 3,
+            ended: vec![],
+            ..samples::group()
+        };
+        let moved = "java[4711] orders.service: more is known of them now, which is told apart";
+        assert_eq!(Headline(&notice).to_string(), moved);
+        notice.ended = vec![(EndedBy::Closed, 211)];
+        assert!(Headline(&notice).to_string().ends_with("all 214 closed (closed)"));
+    }
+}

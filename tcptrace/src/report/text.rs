@@ -18,7 +18,7 @@ use super::message::{self, Headline, MEANT, code_words, is_told_otherwise, why};
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
 use crate::model::code::CodePath;
-use crate::model::delivery::Delivery;
+use crate::model::delivery::{Delivered, Delivery};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, ThreadState};
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
@@ -278,23 +278,22 @@ pub fn checks(out: &mut impl Write, look: &Look, checks: &[Check]) -> io::Result
     Ok(())
 }
 
-/// Tells what came of a sample sent to the sink `(name, kind)`, and after how long.
+/// Tells what came of a sample.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn delivery(
-    out: &mut impl Write,
-    look: &Look,
-    (name, kind): (&str, &str),
-    result: Result<&str, &str>,
-    took: Duration,
-) -> io::Result<()> {
-    let (style, word, said) = match result {
-        Ok(answer) => (FREED, "good   ", answer),
-        Err(error) => (STUCK, "failed ", error),
+pub fn delivered(out: &mut impl Write, look: &Look, delivered: &Delivered<'_>) -> io::Result<()> {
+    let (style, word, said) = match delivered.result {
+        Ok(answer) => (FREED, "good  ", answer),
+        Err(error) => (STUCK, "failed", error),
     };
-    let word = look.paint(style, word);
-    writeln!(out, "{word}  {} ({kind}), {}: {}", Escaped(name), Age(took), Escaped(said))
+    let (word, name, took) =
+        (look.paint(style, word), Escaped(delivered.sink), Age(delivered.took));
+    writeln!(out, "{word}  {name} ({}), {took}: {}", delivered.kind, Escaped(said))?;
+    match delivered.advice {
+        Some(advice) => writeln!(out, "        try: {advice}"),
+        None => Ok(()),
+    }
 }
 
 /// The account at the end, on one line, and one for each sink.

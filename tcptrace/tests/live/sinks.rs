@@ -137,6 +137,7 @@ fn a_test_says_what_came_back() {
     assert_eq!(lines[0]["answer"], "204 No Content");
     assert_eq!((&lines[1]["sink"], &lines[1]["ok"]), (&"chat".into(), &false.into()));
     assert!(lines[1]["error"].as_str().unwrap().ends_with("answered 403 Forbidden"), "{out}");
+    assert_eq!(lines[1]["advice"], "see that url and authorization are right");
     let sample = good.group("firing");
     assert_eq!(sample["rule"], "tcptrace alert test");
     assert_eq!(sample["severity"], "critical", "as urgent as it takes to be sent");

@@ -300,6 +300,8 @@ pub(super) struct DeliveryLine<'a> {
     /// What it answered, in a line; null when it failed.
     pub(super) answer: Option<&'a str>,
     pub(super) error: Option<&'a str>,
+    /// What to do when it failed.
+    pub(super) advice: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -147,7 +147,7 @@ pub fn a_sample_arrives_there() {
         config(&format!("[[sink.alertmanager]]\nurl = 'http://127.0.0.1:{}'", alertmanager.port));
     let (code, out, err) = finish(super::command(&file).args(["alert", "test"]));
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.starts_with("good     alertmanager (alertmanager), "), "{out}");
+    assert!(out.starts_with("good    alertmanager (alertmanager), "), "{out}");
     let alerts = alertmanager.alerts("a sample", |alerts| alerts.len() == 1);
     assert_eq!(alerts[0]["labels"]["alertname"], "tcptrace alert test");
 }
