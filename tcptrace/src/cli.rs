@@ -108,6 +108,12 @@ pub enum Command {
     Export(Box<export::ExportArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
+    /// See that alerts get to where they should
+    Alert {
+        /// What to do.
+        #[command(subcommand)]
+        command: AlertCommand,
+    },
     /// Show a leaking server of our own, caught before your eyes
     Demo(DemoArgs),
     /// Check the configuration, or show what counts
@@ -124,6 +130,21 @@ pub enum ConfigCommand {
     Check,
     /// Show every setting as it counts with these flags, and where it is from
     Show(Box<WatchArgs>),
+}
+
+/// What can be done with alerts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Send a sample through each sink of the configuration, and tell what came back
+    Test(AlertTestArgs),
+}
+
+/// Flags of `alert test`.
+#[derive(Clone, Debug, Args)]
+pub struct AlertTestArgs {
+    /// Only through the sinks with these names
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// Flags of `explain`.
@@ -410,6 +431,7 @@ mod tests {
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
         assert!(parse("tcptrace replay -").is_ok());
+        assert!(parse("tcptrace alert test --config /tmp/x pager slack").is_ok());
         assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
     }
 

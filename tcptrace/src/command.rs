@@ -1,9 +1,11 @@
 //! The subcommands: wiring, no decisions.
 
+mod alert;
 mod config;
 mod demo;
 mod destination;
 mod doctor;
+mod elsewhere;
 mod events;
 mod explain;
 mod export;
@@ -51,6 +53,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Config(command) => config::run(&command, file.as_deref(), given, &style),
+        Command::Alert { command } => alert::run(&command, file.as_deref(), &style),
         Command::Explain(args) => explain::run(&args),
     }
 }

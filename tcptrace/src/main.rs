@@ -27,7 +27,11 @@ fn log(verbose: u8) {
         1 => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_env("TCPTRACE_LOG").unwrap_or_else(|_| level.into());
+    let mut filter = EnvFilter::try_from_env("TCPTRACE_LOG").unwrap_or_else(|_| level.into());
+    // What these would tell are URLs and headers, which hold secrets.
+    for silent in ["ureq=off", "ureq_proto=off", "rustls=off"] {
+        filter = filter.add_directive(silent.parse().expect("a level for a name"));
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 }
 

@@ -10,6 +10,7 @@ pub mod code;
 pub mod condition;
 pub mod deadlines;
 pub mod decode;
+pub mod delivery;
 pub mod engine;
 pub mod event;
 pub mod evidence;

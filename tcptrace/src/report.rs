@@ -10,6 +10,7 @@ pub mod flame_text;
 pub mod folded;
 pub mod html;
 pub mod json;
+pub mod message;
 pub mod openmetrics;
 pub mod parquet;
 pub mod patterns;

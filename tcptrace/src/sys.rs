@@ -5,6 +5,7 @@ pub mod canary;
 pub mod cgroup;
 pub mod checkup;
 pub mod clock;
+pub mod descriptors;
 pub mod evidence;
 pub mod held_by;
 pub mod holders;

@@ -114,6 +114,15 @@ pub fn for_testing() -> Result<()> {
     if !succeeds(Command::new("promtool").arg("--version")) {
         without_services(&["prometheus"])?;
     }
+    // Receives alerts; and an authority of the tests' own.
+    for (program, argument, package) in [
+        ("prometheus-alertmanager", "--version", "prometheus-alertmanager"),
+        ("openssl", "version", "openssl"),
+    ] {
+        if !succeeds(Command::new(program).arg(argument)) {
+            apt(&[package])?;
+        }
+    }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         apt(&["python3-venv"])?;

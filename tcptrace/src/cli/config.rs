@@ -1,6 +1,7 @@
 //! The configuration file, parsed purely.
 
 pub mod rules;
+pub mod secret;
 pub mod settings;
 pub mod sink;
 mod values;
@@ -48,12 +49,13 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |why: String| ConfigError { path: path.display().to_string(), why };
         let config: Self = toml::from_str(text).map_err(|error| {
-            let mut why = error.to_string().trim_end().to_owned();
+            let mut why = secret::explain(text, &error);
             if let Some(near) = nearest(error.message()) {
                 why += &format!("\ndid you mean `{near}`?");
             }
             wrong(why)
         })?;
+        config.sink.check().map_err(wrong)?;
         if !config.filter.state.0.is_empty() {
             return Err(wrong(
                 "[filter]: `state` is no filter; [[rule]] and [[ignore]] take it".into(),

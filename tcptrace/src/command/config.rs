@@ -130,6 +130,7 @@ fn check(file: Option<&Path>) -> Result<()> {
         (config.rule.len(), "rule"),
         (config.ignore.len(), "ignore rule"),
         (config.silence.len(), "silence"),
+        (config.sink.all().len(), "sink"),
     ];
     let counts =
         counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));

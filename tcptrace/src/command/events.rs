@@ -71,6 +71,7 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
         undecodable: probe.undecodable(),
         unwritten: printer.stdout.unwritten(),
         tracked: printer.tracker.tracked(),
+        sinks: Vec::new(),
         ..Summary::default()
     };
     give_account(printer.stdout, style, &summary, now).await

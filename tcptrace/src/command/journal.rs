@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{Style, notice};
 use crate::cli::WatchArgs;
-use crate::journal::history::open_stays;
+use crate::journal::history::{self, Told, open_stays};
 use crate::journal::recorder::{QUEUE, Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};
 use crate::model::engine::Output;
@@ -35,6 +35,18 @@ pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<Remembered> {
     open_stays(dir, &style.host.boot_id).unwrap_or_else(|why| {
         notice(&format!("ages are not taken from {}: {why:#}", dir.display()));
         Vec::new()
+    })
+}
+
+/// What the runs of this boot have told, and not that it is over.
+pub fn told(dir: Option<&Path>, style: &Style) -> Told {
+    let dir = dir.unwrap_or(Path::new(DIRECTORY));
+    if !dir.is_dir() {
+        return Told::default();
+    }
+    history::told(dir, &style.host.boot_id).unwrap_or_else(|why| {
+        notice(&format!("what was told before is not known from {}: {why:#}", dir.display()));
+        Told::default()
     })
 }
 

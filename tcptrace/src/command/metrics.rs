@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant as TokioInstant, timeout};
 
+use super::elsewhere::Elsewhere;
 use super::journal::Journal;
 use super::notice;
 use super::output::Output;
@@ -123,6 +124,7 @@ pub struct Sources<'a> {
     pub worker: &'a Worker,
     pub journal: Option<&'a Journal>,
     pub stdout: &'a Output,
+    pub elsewhere: &'a Elsewhere,
 }
 
 impl Sources<'_> {
@@ -147,7 +149,7 @@ impl Sources<'_> {
             ring: probe.ring(),
             queues: journal.iter().map(|journal| journal.queue()).chain([stdout.queue()]).collect(),
             journal: journal.map(Journal::figures),
-            sinks: Vec::new(),
+            sinks: self.elsewhere.status(),
             health: (Health::new(now), now),
             usage: Usage::default(),
             version: env!("CARGO_PKG_VERSION"),

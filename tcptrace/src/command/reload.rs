@@ -9,6 +9,7 @@ use super::config::{Effective, Layers, need_restart, rules};
 use super::notice;
 use crate::cli::config::Config;
 use crate::cli::config::settings::Setting;
+use crate::cli::config::sink::Sinks;
 use crate::model::rules::Rules;
 use crate::model::time::Anchor;
 use crate::model::tracker::Thresholds;
@@ -57,6 +58,11 @@ impl<'a> Reload<'a> {
     pub async fn requested(&mut self) -> bool {
         self.hangup.recv().await;
         self.terminal
+    }
+
+    /// Where alerts go now.
+    pub const fn sinks(&self) -> &Sinks {
+        &self.config.sink
     }
 
     /// Reads the file again. One that is not understood changes nothing, which is said.

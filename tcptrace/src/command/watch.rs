@@ -7,6 +7,7 @@ use std::io;
 use anyhow::{Context as _, Result};
 
 use super::config::{Effective, Layers, rules};
+use super::elsewhere::Elsewhere;
 use super::journal::{self, Journal};
 use super::metrics::{self, Metrics, Sources};
 use super::output::Output as Stdout;
@@ -71,9 +72,12 @@ async fn follow(
         closed: holders.is_iterator().then_some(args.closed),
         record: Some(args.record_from),
     };
-    let remembered = match args.no_record {
-        true => Vec::new(),
-        false => journal::remembered(args.record.as_deref(), style),
+    let (remembered, told) = match args.no_record {
+        true => Default::default(),
+        false => {
+            let dir = args.record.as_deref();
+            (journal::remembered(dir, style), journal::told(dir, style))
+        }
     };
     let journal = journal::open(args, style, (&probe, &holders), thresholds, began)?;
     thresholds.record = thresholds.record.filter(|_| journal.is_some());
@@ -86,6 +90,7 @@ async fn follow(
         identity: probe.identity(),
         eof: probe.deeds().is_some_and(|deeds| deeds.eof.is_ok()),
     };
+    let elsewhere = Elsewhere::start(&effective.config.sink, style, told, began.monotonic)?;
     let reload = Reload::new(layers, effective, thresholds, began)?;
     let worker = Worker::start(holders, stacks)?;
     let stdout = Stdout::start().context("cannot start the output thread")?;
@@ -102,6 +107,7 @@ async fn follow(
         journal,
         reload,
         metrics: None,
+        elsewhere,
         stdout,
         teller: Teller { style, each: args.each },
     };
@@ -138,6 +144,7 @@ struct Watch<'a> {
     journal: Option<Journal>,
     reload: Reload<'a>,
     metrics: Option<Metrics>,
+    elsewhere: Elsewhere,
     stdout: Stdout,
     teller: Teller<'a>,
 }
@@ -242,6 +249,7 @@ impl Watch<'_> {
     fn reload(&mut self) {
         if let Some((thresholds, rules)) = self.reload.read(clock::anchor()) {
             self.tell_engine(Input::Configured(&thresholds, &rules));
+            self.elsewhere.reload(self.reload.sinks());
         }
     }
 
@@ -255,6 +263,9 @@ impl Watch<'_> {
         if let Some((thresholds, rules)) = self.reload.clock_was_set(now) {
             self.tell_engine(Input::Configured(&thresholds, &rules));
         }
+        for group in self.elsewhere.ended_meanwhile(now.monotonic) {
+            self.tell(&Output::Group(Box::new(group)), now);
+        }
         if let Some(metrics) = &mut self.metrics {
             metrics.round(now.monotonic);
         }
@@ -262,8 +273,9 @@ impl Watch<'_> {
     }
 
     fn sources(&self) -> Sources<'_> {
-        let Self { engine, probe, worker, stdout, .. } = self;
-        Sources { engine, probe, worker, journal: self.journal.as_ref(), stdout }
+        let Self { engine, probe, worker, stdout, elsewhere, .. } = self;
+        let journal = self.journal.as_ref();
+        Sources { engine, probe, worker, journal, stdout, elsewhere }
     }
 
     /// Whatever does not come from the kernel's rings. Returns both clocks at that moment.
@@ -339,11 +351,7 @@ impl Watch<'_> {
                     Request::Orphans { namespaces, closers }
                 }
                 Output::Alert(_) | Output::Group(_) | Output::Condition(_) => {
-                    if let Some(journal) = &mut self.journal {
-                        journal.told(&output);
-                    }
-                    let teller = &self.teller;
-                    self.stdout.line(|out| teller.tell(out, now, &output));
+                    self.tell(&output, now);
                     continue;
                 }
                 Output::Keep(entry) => {
@@ -357,6 +365,16 @@ impl Watch<'_> {
             let _ = self.worker.ask(request);
         }
         self.stdout.flush();
+    }
+
+    /// Tells whoever wants to hear it.
+    fn tell(&mut self, output: &Output, now: Anchor) {
+        if let Some(journal) = &mut self.journal {
+            journal.told(output);
+        }
+        self.elsewhere.tell(output, now);
+        let teller = &self.teller;
+        self.stdout.line(|out| teller.tell(out, now, output));
     }
 
     async fn finish(mut self, began: Instant) -> Result<()> {
@@ -386,6 +404,7 @@ impl Watch<'_> {
             groups,
             groups_resolved,
             tracked: self.engine.tracked(),
+            sinks: self.elsewhere.finish(),
         };
         give_account(self.stdout, self.teller.style, &summary, now).await
     }

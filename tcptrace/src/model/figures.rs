@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::delivery::Delivery;
 use super::event::Lost;
 use super::health::Health;
 use super::history::Histogram;
@@ -43,7 +44,7 @@ pub struct Figures {
     /// The record, if one is kept.
     pub journal: Option<JournalFigures>,
     /// Where alerts are sent, in the order of the configuration.
-    pub sinks: Vec<SinkFigures>,
+    pub sinks: Vec<Delivery>,
     /// Whether tcptrace is really tracing, and when that was asked.
     pub health: (Health, Instant),
     /// What tcptrace itself uses.
@@ -249,21 +250,6 @@ pub struct JournalFigures {
     pub left_out: u64,
     /// Whether the disk takes them.
     pub writable: bool,
-}
-
-/// What became of messages to one sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkFigures {
-    /// Its name in the configuration.
-    pub name: Arc<str>,
-    /// Messages that arrived.
-    pub sent: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-    /// Messages given up.
-    pub dropped: u64,
-    /// Messages that wait.
-    pub waiting: u64,
 }
 
 /// What a process uses.

@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 
+use super::delivery::Delivery;
 use super::event::Lost;
 use super::tracker::Counts;
 
 /// What a run saw, lost and told.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// How long it lasted.
     pub elapsed: Duration,
@@ -26,4 +27,6 @@ pub struct Summary {
     pub groups_resolved: u64,
     /// Sockets in the table at the end.
     pub tracked: usize,
+    /// How it went with each sink.
+    pub sinks: Vec<Delivery>,
 }

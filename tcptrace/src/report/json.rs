@@ -1,12 +1,14 @@
 //! JSON lines: every object on a line of its own. The schema is `docs/schema.json`, made from the
 //! types in [`lines`].
 
+mod delivery;
 mod lines;
 mod profile;
 mod stay;
 
 use std::io::{self, Write};
 
+pub use delivery::delivered;
 use lines::{
     AlertLine, Big, BlameLine, Body, CheckLine, ConditionLine, EndsLine, EvidenceLine,
     ForecastLine, GroupLine, HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine,
@@ -111,6 +113,9 @@ pub fn group(out: &mut impl Write, context: Context<'_>, notice: &GroupNotice) -
             code_path: notice.code.as_ref().map(|code| &*code.line),
             code_did: notice.code.as_ref().map(|code| code.did.name()),
         },
+        state: notice.state.state().name(),
+        confidence: notice.confidence.name(),
+        unit: process.and_then(|process| process.unit.as_deref()),
         members: notice.members,
         oldest_ms: millis(notice.oldest),
         growth_per_min: notice.growth_per_min,
@@ -219,6 +224,7 @@ pub fn summary(
         overflow: counts.overflow,
         undecodable: summary.undecodable,
         unwritten: summary.unwritten,
+        sinks: summary.sinks.iter().map(delivery::sink).collect(),
     };
     line(out, context, now, Body::Summary(body))
 }

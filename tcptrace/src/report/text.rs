@@ -1,6 +1,5 @@
 //! Text for people.
 
-mod condition;
 pub(super) mod words;
 
 use core::fmt::{self, Display};
@@ -9,19 +8,20 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-pub use condition::condition;
 use jiff::tz::TimeZone;
 pub use words::Age;
 pub(super) use words::Count;
-use words::{Ended, Ends, Growth, Holders, Peers, culprit, ended_words};
+use words::{Ends, Holders, Peers, culprit, ended_words};
 
 use super::escape::Escaped;
+use super::message::{self, Headline, MEANT, code_words, is_told_otherwise, why};
 use crate::model::alert::Alert;
 use crate::model::checkup::{Check, CheckStatus};
-use crate::model::code::{CodePath, Did};
+use crate::model::code::CodePath;
+use crate::model::condition::ConditionNotice;
+use crate::model::delivery::{Delivered, Delivery};
 use crate::model::event::Transition;
 use crate::model::evidence::{Evidence, ThreadState};
-use crate::model::forecast::{Forecast, Resource};
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
 use crate::model::proof::Proof;
 use crate::model::rules::Urgency;
@@ -78,41 +78,19 @@ const LABEL: Style = AnsiColor::Cyan.on_default();
 /// # Errors
 /// Those of `out`.
 pub fn group(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
-    let time = look.time(notice.at);
-    let who = culprit(notice.blame.as_ref(), notice.verdict);
-    if notice.status == GroupStatus::Resolved && notice.ended.is_empty() && notice.withdrawn > 0 {
-        // They are told of in another group by now.
+    if is_told_otherwise(notice) {
         return Ok(());
     }
-    if notice.status == GroupStatus::Resolved {
-        let word = look.paint(FREED, "FREED");
-        let count = Count(notice.peak);
-        let ended = Ended(&notice.ended);
-        return match notice.peak {
-            1 => writeln!(out, "{time}  {word}  {who}: it is closed{ended}"),
-            _ => writeln!(out, "{time}  {word}  {who}: all {count} closed{ended}"),
-        };
-    }
-    let word = look.paint(STUCK, "STUCK");
-    let (count, oldest) = (Count(notice.members), Age(notice.oldest));
-    let least = if notice.exact { "" } else { "at least " };
-    let growth = Growth(notice.growth_per_min);
-    let noun = if notice.members == 1 { "connection" } else { "connections" };
-    let verb = match (notice.status, &notice.blame) {
-        (GroupStatus::Growing, Some(_)) => " now has",
-        (GroupStatus::Shrinking, Some(_)) => " still has",
-        (_, Some(_)) => " has left",
-        (GroupStatus::Growing, None) => ": there are now",
-        (GroupStatus::Shrinking, None) => ": there are still",
-        (_, None) => ": there are",
+    let (style, word) = match notice.status {
+        GroupStatus::Resolved => (FREED, "FREED"),
+        _ => (STUCK, "STUCK"),
     };
-    let state = notice.state;
-    writeln!(
-        out,
-        "{time}  {word}  {who}{verb} {count} {noun} in {state}, oldest {least}{oldest}{growth}"
-    )?;
-    if notice.status != GroupStatus::Firing {
-        return limit(out, look, notice);
+    let (time, word) = (look.time(notice.at), look.paint(style, word));
+    writeln!(out, "{time}  {word}  {}", Headline(notice))?;
+    match notice.status {
+        GroupStatus::Firing => {}
+        GroupStatus::Growing | GroupStatus::Shrinking => return limit(out, look, notice),
+        GroupStatus::Resolved => return Ok(()),
     }
     reason(out, look, notice.verdict, notice.confidence, notice.blame.as_ref())?;
     code(out, look, (notice.code.as_ref(), notice.verdict), notice.proof, notice.caveat)?;
@@ -133,30 +111,13 @@ fn code(
     proof: Option<Proof>,
     caveat: Option<&str>,
 ) -> io::Result<()> {
-    let Some(CodePath { did, line }) = code else {
+    let Some(code) = code else {
         return match caveat {
             Some(caveat) => detail(out, look, "code", format_args!("not known: {caveat}")),
             None => Ok(()),
         };
     };
-    let by = match did {
-        // As the reason says.
-        Did::Read => "",
-        Did::ShutDown if verdict == Verdict::Orphan => "closed by ",
-        Did::ShutDown => "shut down by ",
-        Did::Connect => "opened by ",
-        Did::Accept => "accepted by ",
-    };
-    let path = Escaped(line);
-    match proof {
-        // Of a single one there is nothing to compare.
-        Some(Proof { all: all @ 2.., closed, .. }) => {
-            let (closed, all) = (Count(closed), Count(all));
-            let text = format_args!("{by}{path}  closed {closed} of {all} from this path");
-            detail(out, look, "code", text)?;
-        }
-        _ => detail(out, look, "code", format_args!("{by}{path}"))?,
-    }
+    detail(out, look, "code", code_words(code, verdict, proof))?;
     caveat.map_or(Ok(()), |caveat| detail(out, look, "", caveat))
 }
 
@@ -175,15 +136,9 @@ fn threads(out: &mut impl Write, look: &Look, threads: Option<ThreadState>) -> i
 
 /// What will be used up, and when, if there is a trend.
 fn limit(out: &mut impl Write, look: &Look, notice: &GroupNotice) -> io::Result<()> {
-    let Some(Forecast { of, used, limit, full_in }) = notice.forecast else { return Ok(()) };
-    let (what, used, limit, full_in) = (resource(of), Count(used), Count(limit), Age(full_in));
-    detail(out, look, "limit", format_args!("{used} of {limit} {what}, full in about {full_in}"))
-}
-
-const fn resource(of: Resource) -> &'static str {
-    match of {
-        Resource::Descriptors => "fds",
-        Resource::Ports => "ports to one destination",
+    match notice.forecast {
+        Some(forecast) => detail(out, look, "limit", message::limit(forecast)),
+        None => Ok(()),
     }
 }
 
@@ -219,6 +174,18 @@ pub fn alert(out: &mut impl Write, look: &Look, alert: &Alert) -> io::Result<()>
     remedy(out, look, alert.finding.verdict)
 }
 
+/// Tells of a condition.
+///
+/// # Errors
+/// Those of `out`.
+pub fn condition(out: &mut impl Write, look: &Look, notice: &ConditionNotice) -> io::Result<()> {
+    let word = match notice.firing {
+        true => look.paint(STUCK, "LIMIT"),
+        false => look.paint(FREED, "BELOW"),
+    };
+    writeln!(out, "{}  {word}  {}", look.time(notice.at), message::condition(notice))
+}
+
 /// The rule by which it is told, if the configuration has one.
 fn rule(out: &mut impl Write, look: &Look, urgency: &Urgency) -> io::Result<()> {
     let Some(rule) = &urgency.rule else { return Ok(()) };
@@ -227,8 +194,7 @@ fn rule(out: &mut impl Write, look: &Look, urgency: &Urgency) -> io::Result<()> 
 }
 
 fn remedy(out: &mut impl Write, look: &Look, verdict: Verdict) -> io::Result<()> {
-    let (remedy, name) = (verdict.remedy(), verdict.name());
-    detail(out, look, "do", format_args!("{remedy}; tcptrace explain {name}"))
+    detail(out, look, "do", message::remedy(verdict))
 }
 
 fn detail(out: &mut impl Write, look: &Look, label: &str, text: impl Display) -> io::Result<()> {
@@ -244,18 +210,13 @@ fn reason(
     confidence: Confidence,
     blame: Option<&Blame>,
 ) -> io::Result<()> {
-    // Which end the process has matters more than what became of the socket.
-    let why = match (verdict, blame) {
-        (Verdict::PeerNotClosing | Verdict::SharedFd, Some(blame)) => &*blame.why,
-        _ => verdict.why(),
-    };
-    detail(out, look, "why", Escaped(why))?;
+    detail(out, look, "why", Escaped(why(verdict, blame)))?;
     if let Some(others @ 1..) = blame.map(|blame| blame.candidates.len()) {
         let plural = if others == 1 { "process holds" } else { "processes hold" };
         detail(out, look, "also", format_args!("{others} other {plural} the same descriptors"))?;
     }
     if confidence == Confidence::Low {
-        detail(out, look, "note", "an idle half-close that is meant would look the same")?;
+        detail(out, look, "note", MEANT)?;
     }
     Ok(())
 }
@@ -344,7 +305,25 @@ pub fn checks(out: &mut impl Write, look: &Look, checks: &[Check]) -> io::Result
     Ok(())
 }
 
-/// The account at the end, on one line.
+/// Tells what came of a sample.
+///
+/// # Errors
+/// Those of `out`.
+pub fn delivered(out: &mut impl Write, look: &Look, delivered: &Delivered<'_>) -> io::Result<()> {
+    let (style, word, said) = match delivered.result {
+        Ok(answer) => (FREED, "good  ", answer),
+        Err(error) => (STUCK, "failed", error),
+    };
+    let (word, name, took) =
+        (look.paint(style, word), Escaped(delivered.sink), Age(delivered.took));
+    writeln!(out, "{word}  {name} ({}), {took}: {}", delivered.kind, Escaped(said))?;
+    match delivered.advice {
+        Some(advice) => writeln!(out, "        try: {advice}"),
+        None => Ok(()),
+    }
+}
+
+/// The account at the end, on one line, and one for each sink.
 pub fn summary(summary: &Summary) -> String {
     let counts = &summary.counts;
     let lost = summary.lost.known();
@@ -371,6 +350,21 @@ pub fn summary(summary: &Summary) -> String {
     }
     if summary.lost.recursion.is_none() {
         line += " · more may be lost: this kernel does not count what its tracepoints skip";
+    }
+    for sink in &summary.sinks {
+        let Delivery { name, sent, failed, dropped, waiting, .. } = sink;
+        line += &format!("\n{}: {} sent", Escaped(name), Count(*sent));
+        let extras = [
+            (*failed, "attempts failed"),
+            (*dropped, "given up"),
+            (*waiting as u64, "not sent any more"),
+        ];
+        for (count, what) in extras.into_iter().filter(|&(count, _)| count > 0) {
+            line += &format!(", {} {what}", Count(count));
+        }
+        if let Some(error) = &sink.error {
+            line += &format!(" ({})", Escaped(error));
+        }
     }
     line
 }

@@ -17,6 +17,7 @@ mod past;
 mod record;
 mod replay;
 mod rules;
+mod sinks;
 mod usage;
 mod watch;
 mod watcher;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         past::trials(),
         replay::trials(),
         rules::trials(),
+        sinks::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -194,7 +194,7 @@ fn a_file_that_is_not_understood_is_an_error() {
     let right = file("[[rule]]\nname = 'x'\n");
     let (code, out, err) = finish(command().args(["config", "check", "--config"]).arg(&right));
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.ends_with(": 1 rule, 0 ignore rules, 0 silences\n"), "{out}");
+    assert!(out.ends_with(": 1 rule, 0 ignore rules, 0 silences, 0 sinks\n"), "{out}");
     let missing = right.with_extension("not");
     let (code, _, err) = finish(command().args(["watch", "--config"]).arg(&missing));
     assert_eq!(code, Some(1));

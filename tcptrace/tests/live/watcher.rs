@@ -124,6 +124,13 @@ impl Tcptrace {
         lines.find(|line| line.contains(part)).expect("the notice did not come")
     }
 
+    /// The next line on stderr that `wanted` accepts.
+    pub fn wait_for_error(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        let mut lines = std::iter::from_fn(|| self.errors.recv_timeout(left(deadline)).ok());
+        lines.find(|line| wanted(line)).expect("the line did not come")
+    }
+
     /// The alert with this status on the socket with this cookie.
     pub fn alert(&mut self, cookie: u64, status: &str) -> Value {
         let cookie = cookie.to_string();
@@ -143,12 +150,21 @@ impl Tcptrace {
     }
 
     /// Sends it `signal` and returns how it ended and all lines left.
-    pub fn end(mut self, signal: rustix::process::Signal) -> (ExitStatus, Vec<Value>) {
+    pub fn end(self, signal: rustix::process::Signal) -> (ExitStatus, Vec<Value>) {
+        let (status, lines, _) = self.end_with_errors(signal);
+        (status, lines)
+    }
+
+    /// The same, and what was said on stderr after `ready`.
+    pub fn end_with_errors(
+        mut self,
+        signal: rustix::process::Signal,
+    ) -> (ExitStatus, Vec<Value>, Vec<String>) {
         rustix::process::kill_process(self.pid(), signal).unwrap();
         let status = self.wait();
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter().map(|line| serde_json::from_str(&line).unwrap()));
-        (status, lines)
+        (status, lines, self.errors.iter().collect())
     }
 
     pub fn pid(&self) -> rustix::process::Pid {

@@ -192,6 +192,7 @@ impl Player {
             groups,
             groups_resolved,
             tracked: self.engine.tracked(),
+            sinks: Vec::new(),
         }
     }
 }

@@ -24,9 +24,10 @@ pub(super) enum Body<'a> {
     Alert(AlertLine<'a>),
     Group(GroupLine<'a>),
     Condition(ConditionLine<'a>),
+    Delivery(DeliveryLine<'a>),
     Socket(SocketLine<'a>),
     Transition(TransitionLine),
-    Summary(SummaryLine),
+    Summary(SummaryLine<'a>),
     Check(CheckLine<'a>),
     Setting(SettingLine<'a>),
     Report(ReportLine),
@@ -230,6 +231,12 @@ pub(super) struct GroupLine<'a> {
     /// The rule that it is told by; null: none of the configuration's.
     pub(super) rule: Option<&'a str>,
     pub(super) key: KeyLine<'a>,
+    /// `CLOSE_WAIT`, `FIN_WAIT2`, or `CLOSE` for descriptors whose TCP has ended.
+    pub(super) state: &'static str,
+    /// `high` or `low`.
+    pub(super) confidence: &'static str,
+    /// The systemd unit of the process that is blamed.
+    pub(super) unit: Option<&'a str>,
     pub(super) members: usize,
     pub(super) oldest_ms: u64,
     pub(super) growth_per_min: Option<f64>,
@@ -239,6 +246,41 @@ pub(super) struct GroupLine<'a> {
     /// Null: there is no trend.
     pub(super) forecast: Option<ForecastLine>,
     pub(super) remedy: &'static str,
+}
+
+/// One place that alerts go to, in the summary.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SinkLine<'a> {
+    pub(super) sink: &'a str,
+    /// `alertmanager`, `webhook`, `slack`, `journald`, `command` or `file`.
+    pub(super) kind: &'static str,
+    /// Messages that it took.
+    pub(super) sent: u64,
+    /// Attempts that failed.
+    pub(super) failed: u64,
+    /// Messages given up.
+    pub(super) dropped: u64,
+    /// Messages that still waited at the end.
+    pub(super) waiting: usize,
+    /// Why the last attempt failed; null: it went well.
+    pub(super) error: Option<&'a str>,
+}
+
+/// What came of a sample that `alert test` sent.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct DeliveryLine<'a> {
+    pub(super) sink: &'a str,
+    /// `alertmanager`, `webhook`, `slack`, `journald`, `command` or `file`.
+    pub(super) kind: &'static str,
+    pub(super) ok: bool,
+    pub(super) took_ms: u64,
+    /// What it answered, in a line; null when it failed.
+    pub(super) answer: Option<&'a str>,
+    pub(super) error: Option<&'a str>,
+    /// What to do when it failed.
+    pub(super) advice: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -322,7 +364,7 @@ pub(super) struct TransitionLine {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct SummaryLine {
+pub(super) struct SummaryLine<'a> {
     pub(super) elapsed_ms: u64,
     pub(super) transitions: u64,
     pub(super) lost: LostLine,
@@ -337,6 +379,8 @@ pub(super) struct SummaryLine {
     pub(super) undecodable: u64,
     /// Lines left out because the reader was too slow.
     pub(super) unwritten: u64,
+    /// How it went with each place that alerts go to.
+    pub(super) sinks: Vec<SinkLine<'a>>,
 }
 
 #[derive(Serialize)]

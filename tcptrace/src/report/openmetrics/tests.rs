@@ -2,10 +2,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::model::delivery::Delivery;
 use crate::model::event::Lost;
 use crate::model::figures::{
-    Ages, Ends, JournalFigures, ProgramRuns, Queue, Ring, SinkFigures, Sockets, Unit, UnitFigures,
-    Usage,
+    Ages, Ends, JournalFigures, ProgramRuns, Queue, Ring, Sockets, Unit, UnitFigures, Usage,
 };
 use crate::model::health::Health;
 use crate::model::rules::Severity;
@@ -66,7 +66,9 @@ fn figures() -> Figures {
         ring: Ring { size: 1 << 20, drained: 640, drained_max: 4096 },
         queues: vec![Queue { name: "journal", waiting: 2, capacity: 32_768 }],
         journal: Some(JournalFigures { bytes: 8192, committed: 40, left_out: 0, writable: true }),
-        sinks: vec![SinkFigures {
+        sinks: vec![Delivery {
+            kind: "webhook",
+            error: None,
             name: "oncall".into(),
             sent: 4,
             failed: 1,

@@ -10,11 +10,11 @@ use crate::model::verdict::{Blame, Finding, Verdict};
 use crate::report::escape::Escaped;
 
 /// The process blamed, or what stands in its place.
-pub(super) fn culprit<'a>(blame: Option<&'a Blame>, verdict: Verdict) -> Culprit<'a> {
+pub(in crate::report) fn culprit<'a>(blame: Option<&'a Blame>, verdict: Verdict) -> Culprit<'a> {
     Culprit(blame.map(|blame| &*blame.process), verdict)
 }
 
-pub(super) struct Culprit<'a>(pub(super) Option<&'a Process>, pub(super) Verdict);
+pub(in crate::report) struct Culprit<'a>(Option<&'a Process>, Verdict);
 
 impl Display for Culprit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +99,7 @@ impl Display for Peers<'_> {
     }
 }
 
-pub(super) struct Ended<'a>(pub(super) &'a [(EndedBy, usize)]);
+pub(in crate::report) struct Ended<'a>(pub(in crate::report) &'a [(EndedBy, usize)]);
 
 impl Display for Ended<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,7 +133,7 @@ pub(in crate::report) const fn ended_words(by: EndedBy) -> &'static str {
     }
 }
 
-pub(super) struct Growth(pub(super) Option<f64>);
+pub(in crate::report) struct Growth(pub(in crate::report) Option<f64>);
 
 impl Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

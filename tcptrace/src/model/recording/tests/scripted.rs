@@ -141,6 +141,7 @@ impl Live {
             groups,
             groups_resolved,
             tracked: self.engine.tracked(),
+            sinks: Vec::new(),
         };
         (core::mem::take(&mut self.tape.bytes), format!("{summary:?}"))
     }
