@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod check;
 pub mod export;
 pub mod report;
 mod values;
@@ -65,6 +66,8 @@ pub enum Command {
     Report(Box<report::ReportArgs>),
     /// Write stays as Parquet or JSON lines, for an engine of your own
     Export(Box<export::ExportArgs>),
+    /// Tell a monitoring system, once, whether too many sockets are stuck: Nagios exit codes
+    Check(Box<check::CheckArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// Show a leaking server of our own, caught before your eyes

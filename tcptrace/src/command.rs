@@ -1,5 +1,6 @@
 //! The subcommands: wiring, no decisions.
 
+pub mod check;
 mod demo;
 mod destination;
 mod doctor;
@@ -17,6 +18,7 @@ mod teller;
 mod watch;
 
 use std::io;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ColorChoice;
@@ -29,16 +31,17 @@ use crate::report::text::Look;
 use crate::sys::clock;
 use crate::sys::host::Host;
 
-/// Does what was asked.
+/// Does what was asked, and says with what to exit.
 ///
 /// # Errors
 /// If it cannot be done.
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run(cli: Cli) -> Result<ExitCode> {
     let style = Style::new(&cli.common)?;
     if let Some(config) = &cli.common.config {
         not_built(&format!("--config {}", config.display()));
     }
-    match cli.command {
+    let done = match cli.command {
+        Command::Check(args) => return Ok(check::run(&args, &style)),
         Command::Watch(args) => watch::run(&args, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
@@ -48,7 +51,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// How this run prints.
@@ -98,8 +102,13 @@ fn not_built(flag: &str) {
 /// Says why holders are not read from the iterator, if they are not.
 fn say_fallback(why: Option<anyhow::Error>) {
     if let Some(why) = why {
-        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
+        notice(&fallback(&why));
     }
+}
+
+/// Why holders are not read from the iterator, in words.
+fn fallback(why: &anyhow::Error) -> String {
+    format!("holders are read from /proc, which is slower: {why:#}")
 }
 
 /// Tells the user something on stderr, whatever the log level.

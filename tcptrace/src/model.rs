@@ -17,6 +17,7 @@ pub mod forecast;
 pub mod group;
 pub mod history;
 pub mod ledger;
+pub mod monitor;
 pub mod orphans;
 pub mod postmortem;
 pub mod process;

@@ -10,6 +10,7 @@ pub mod flame_text;
 pub mod folded;
 pub mod html;
 pub mod json;
+pub mod nagios;
 pub mod parquet;
 pub mod patterns;
 pub mod pprof;

@@ -2,6 +2,7 @@
 //! types in [`lines`].
 
 mod lines;
+mod monitor;
 mod profile;
 mod stay;
 
@@ -12,6 +13,7 @@ use lines::{
     HolderLine, KeyLine, Line, LostLine, OpenedLine, OpenedProofLine, ProcessKeyLine, ProofLine,
     Shown, SocketLine, StaysLine, SummaryLine, TransitionLine, Wall,
 };
+pub use monitor::{monitor, monitor_failed};
 pub use profile::{difference, profile};
 pub use stay::stay;
 

@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod check;
 mod code;
 mod corpus;
 mod deeds;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(2);
     let trials = [
         usage::trials(),
+        check::trials(),
         watch::trials(),
         deeds::trials(),
         code::trials(),

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::model::event::OnCpu;
+use crate::model::monitor::{Census, Level};
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
 use crate::model::verdict::find;
@@ -140,4 +141,17 @@ fn a_stay_of_the_past() {
     let sample = past::stay();
     let line = print(|out| stay(out, &Rows::new(past::window()).of(&sample).unwrap()));
     insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
+}
+
+#[test]
+fn what_check_tells() {
+    let sample = samples::alert();
+    let census = Census::take([(&sample.stay, &*sample.finding)].into_iter(), sample.at);
+    let limits = crate::model::monitor::tests::limits([1, 100], [None, Some(3600)]);
+    let seen = (&census, &limits, Level::Warning);
+    let line = print(|out| monitor(out, context(), seen, &["a note".into()], sample.at));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
+    let line = print(|out| monitor_failed(out, context(), "no\nway", sample.at));
+    assert_eq!((&line["status"], &line["reason"]), (&"UNKNOWN".into(), &"no\nway".into()));
+    assert_eq!(line["stuck"], Value::Null);
 }

@@ -14,7 +14,10 @@ pub(super) fn culprit<'a>(blame: Option<&'a Blame>, verdict: Verdict) -> Culprit
     Culprit(blame.map(|blame| &*blame.process), verdict)
 }
 
-pub(super) struct Culprit<'a>(pub(super) Option<&'a Process>, pub(super) Verdict);
+pub(in crate::report) struct Culprit<'a>(
+    pub(in crate::report) Option<&'a Process>,
+    pub(in crate::report) Verdict,
+);
 
 impl Display for Culprit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
