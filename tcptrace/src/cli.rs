@@ -295,7 +295,8 @@ pub struct FilterArgs {
     /// Name of a process that holds the socket
     #[arg(long, value_name = "NAME", env = "TCPTRACE_COMM")]
     pub comm: Vec<String>,
-    /// Cgroup of a process that holds the socket: a path with all below it, a unit or a container
+    /// Cgroup of a process that holds the socket: a path with all below it, a unit, a container or a
+    /// pod's uid
     #[arg(long, value_name = "CGROUP", env = "TCPTRACE_CGROUP")]
     pub cgroup: Vec<String>,
     /// Verdict

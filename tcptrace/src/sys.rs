@@ -10,6 +10,7 @@ pub mod holders;
 pub mod host;
 pub mod loader;
 pub mod netns;
+pub mod notify;
 pub mod privileges;
 pub mod probe;
 pub mod process;

@@ -105,6 +105,9 @@ pub fn for_testing() -> Result<()> {
         ("python3.11", "python3.11"),
         ("node", "nodejs"),
         ("javac", "default-jdk-headless"),
+        // The unit is checked by the one, its filters are held against what the other sees.
+        ("systemd-analyze", "systemd"),
+        ("strace", "strace"),
     ] {
         if !succeeds(Command::new(program).arg("--version")) {
             apt(&[package])?;

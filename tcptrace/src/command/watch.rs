@@ -23,6 +23,7 @@ use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
+use crate::sys::notify::ServiceManager;
 use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
 
@@ -94,11 +95,14 @@ async fn follow(args: &WatchArgs, style: &Style, mut once_ready: impl FnMut()) -
         journal,
         stdout,
         teller: Teller { style, each: args.each },
+        manager: ServiceManager::of_environment(),
     };
     watch.look_around(&remembered).await?;
+    watch.manager.ready();
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
+    watch.manager.stopping();
     watch.finish(began.monotonic).await?;
     stopped
 }
@@ -124,6 +128,7 @@ struct Watch<'a> {
     journal: Option<Journal>,
     stdout: Stdout,
     teller: Teller<'a>,
+    manager: ServiceManager,
 }
 
 impl Watch<'_> {
@@ -206,6 +211,8 @@ impl Watch<'_> {
                 }
             }
             self.tick();
+            let engine = &self.engine;
+            self.manager.beat(clock::now(), || service_status(engine));
         }
     }
 
@@ -344,6 +351,13 @@ impl Watch<'_> {
         };
         give_account(self.stdout, self.teller.style, &summary, now).await
     }
+}
+
+/// What `systemctl status` shows.
+fn service_status(engine: &Engine) -> String {
+    let (_, formed, resolved) = engine.told();
+    let (tracked, stuck) = (engine.tracked(), formed - resolved);
+    format!("following {tracked} sockets, {stuck} groups of them stuck")
 }
 
 /// Says what is missing in the recording, if anything is.

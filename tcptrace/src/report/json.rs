@@ -308,6 +308,7 @@ fn holder_line<'a>(process: &'a Process, fds: &'a [u32]) -> HolderLine<'a> {
         fds,
         unit: process.unit.as_deref(),
         container: process.container.as_deref(),
+        pod: process.pod.as_deref(),
         fds_open: process.descriptors.map(|descriptors| descriptors.open),
         fds_limit: process.descriptors.map(|descriptors| descriptors.limit),
     }

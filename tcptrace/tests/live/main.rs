@@ -15,6 +15,7 @@ mod load;
 mod ls;
 mod record;
 mod replay;
+mod service;
 mod usage;
 mod watch;
 mod watcher;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         load::trials(),
         record::trials(),
         replay::trials(),
+        service::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

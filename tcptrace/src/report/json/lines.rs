@@ -121,6 +121,8 @@ pub(super) struct HolderLine<'a> {
     pub(super) fds: &'a [u32],
     pub(super) unit: Option<&'a str>,
     pub(super) container: Option<&'a str>,
+    /// The Kubernetes pod's uid.
+    pub(super) pod: Option<&'a str>,
     /// Descriptors that are open.
     pub(super) fds_open: Option<u64>,
     /// How many it may have.
@@ -340,6 +342,7 @@ pub(super) struct CulpritLine<'a> {
     pub(super) comm: Option<&'a str>,
     pub(super) unit: Option<&'a str>,
     pub(super) container: Option<&'a str>,
+    pub(super) pod: Option<&'a str>,
     pub(super) verdict: &'static str,
     pub(super) sockets: usize,
     pub(super) oldest_ms: u64,

@@ -46,6 +46,7 @@ pub fn monitor(
                     comm: process.map(|process| &*process.comm),
                     unit: process.and_then(|process| process.unit.as_deref()),
                     container: process.and_then(|process| process.container.as_deref()),
+                    pod: process.and_then(|process| process.pod.as_deref()),
                     verdict: culprit.verdict.name(),
                     sockets: culprit.sockets,
                     oldest_ms: millis(culprit.oldest),

@@ -42,6 +42,9 @@ impl Display for Named<'_> {
         if let Some(container) = &process.container {
             write!(f, " container {}", Escaped(container.get(..12).unwrap_or(container)))?;
         }
+        if let Some(pod) = &process.pod {
+            write!(f, " pod {}", Escaped(pod))?;
+        }
         Ok(())
     }
 }
