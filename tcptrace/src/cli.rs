@@ -74,6 +74,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Explain a verdict: symptom, cause, fix, and how to confirm it
     Explain(ExplainArgs),
+    /// Write man pages and shell completions, made from this very command line, into a directory
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// Flags of `explain`.
@@ -85,6 +88,13 @@ pub struct ExplainArgs {
     /// In which language
     #[arg(long, value_enum, default_value = "auto", value_name = "LANG")]
     pub lang: LanguageChoice,
+}
+
+/// Flags of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// Where `man` and `completions` are made
+    pub dir: PathBuf,
 }
 
 /// A language to print in.

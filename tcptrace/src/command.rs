@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod export;
 mod filters;
+mod generate;
 mod journal;
 mod ls;
 mod output;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Explain(args) => explain::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
