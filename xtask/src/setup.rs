@@ -91,6 +91,18 @@ pub fn for_building() -> Result<PathBuf> {
     bpf_linker()
 }
 
+/// Everything that packages are made with.
+pub fn for_dist() -> Result<()> {
+    apt(&["musl-tools", "rpm"])?;
+    let target = "x86_64-unknown-linux-musl";
+    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]));
+    if installed.is_ok_and(|list| list.lines().any(|line| line == target)) {
+        return Ok(());
+    }
+    step(&format!("installing the standard library for {target}"));
+    run(Command::new("rustup").args(["target", "add", target]))
+}
+
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;

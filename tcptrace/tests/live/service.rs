@@ -1,6 +1,7 @@
 //! tcptrace as a service: what it tells the service manager, and what it sees with exactly the
 //! privileges of its unit.
 
+mod manifest;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
         what_checkpoint_restore_buys,
         what_sys_admin_buys,
     ];
-    trials.into_iter().chain(unit::trials()).collect()
+    trials.into_iter().chain(unit::trials()).chain(manifest::trials()).collect()
 }
 
 /// A socket that a service manager would listen on.
