@@ -114,10 +114,14 @@ fn works(root: &Path, version: &str) -> Result<()> {
 
 fn rpm(dist: &Dist) -> Result<()> {
     let package = dist.dir.join(format!("tcptrace-{}-1.x86_64.rpm", dist.version));
-    let verified = output(Command::new("rpm").arg("--checksig").arg(&package))?;
+    let root = Root::new("redhat")?;
+    let ask = |what: &[&str]| {
+        let mut rpm = Command::new("rpm");
+        output(rpm.arg(format!("--dbpath={}/rpm", root.0.display())).args(what).arg(&package))
+    };
+    let verified = ask(&["--checksig"])?;
     ensure!(verified.contains("digests OK"), "{verified}");
-    let query =
-        |what: &str| output(Command::new("rpm").args(["--query", what, "-p"]).arg(&package));
+    let query = |what: &str| ask(&["--query", what, "-p"]);
     let listed = query("--list")?;
     let missing: Vec<_> =
         dist.files()?.into_iter().filter(|file| !listed.lines().any(|l| l == file)).collect();
@@ -127,16 +131,15 @@ fn rpm(dist: &Dist) -> Result<()> {
     let foreign = |line: &&str| !line.starts_with("rpmlib(") && !line.starts_with("/bin/sh");
     ensure!(!needed.lines().any(|line| foreign(&line)), "it needs {needed}");
 
-    let root = Root::new("redhat")?;
     let rpm = |what: &[&str], argument: &Path| {
         let mut rpm = as_root("rpm");
         // There is no shell in there for the scripts.
-        rpm.arg(format!("--root={}", root.0.display())).args(what).arg("--noscripts");
-        run(rpm.arg("--nodeps").arg(argument))
+        rpm.arg(format!("--root={}", root.0.display())).arg("--dbpath=/rpm").args(what);
+        run(rpm.args(["--noscripts", "--nodeps"]).arg(argument))
     };
     let package = package.canonicalize()?;
     rpm(&["--install"], &package)?;
-    let own = "*/rpm/*";
+    let own = "./rpm/*";
     let (installed, expected) = (root.files(own)?, dist.files()?);
     ensure!(installed == expected, "installed {installed:#?}, expected {expected:#?}");
     let shown = output(as_root("chroot").arg(&root.0).args([BINARY, "--version"]))?;
