@@ -356,7 +356,7 @@ impl Watch<'_> {
 /// What `systemctl status` shows.
 fn service_status(engine: &Engine) -> String {
     let (_, formed, resolved) = engine.told();
-    let (tracked, stuck) = (engine.tracked(), formed - resolved);
+    let (tracked, stuck) = (engine.tracked(), formed.saturating_sub(resolved));
     format!("following {tracked} sockets, {stuck} groups of them stuck")
 }
 
