@@ -1,6 +1,7 @@
 //! The command line, parsed purely: nothing here looks at the system. What flags mean is in
 //! [`crate::command`].
 
+pub mod check;
 pub mod config;
 pub mod export;
 pub mod report;
@@ -36,17 +37,20 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The command line of this process. Ends it where that is wrong.
-    pub fn read() -> Self {
-        let mut matches = Self::command().get_matches();
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// If it is wrong, or asks for help.
+    pub fn try_read() -> Result<Self, clap::Error> {
+        let mut matches = Self::command().try_get_matches()?;
         let mut given = &matches;
         while let Some((_, of_subcommand)) = given.subcommand() {
             given = of_subcommand;
         }
         let given = Given(given.clone());
         match Self::from_arg_matches_mut(&mut matches) {
-            Ok(cli) => Self { given, ..cli },
-            Err(error) => error.format(&mut Self::command()).exit(),
+            Ok(cli) => Ok(Self { given, ..cli }),
+            Err(error) => Err(error.format(&mut Self::command())),
         }
     }
 }
@@ -106,6 +110,8 @@ pub enum Command {
     Report(Box<report::ReportArgs>),
     /// Write stays as Parquet or JSON lines, for an engine of your own
     Export(Box<export::ExportArgs>),
+    /// Tell a monitoring system, once, whether too many sockets are stuck: Nagios exit codes
+    Check(Box<check::CheckArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
     /// See that alerts get to where they should
@@ -121,6 +127,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Explain a verdict: symptom, cause, fix, and how to confirm it
     Explain(ExplainArgs),
+    /// Write man pages and shell completions, made from this very command line, into a directory
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// What `config` does.
@@ -156,6 +165,13 @@ pub struct ExplainArgs {
     /// In which language
     #[arg(long, value_enum, default_value = "auto", value_name = "LANG")]
     pub lang: LanguageChoice,
+}
+
+/// Flags of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// Where `man` and `completions` are made
+    pub dir: PathBuf,
 }
 
 /// A language to print in.
@@ -367,7 +383,8 @@ pub struct FilterArgs {
     /// Name of a process that holds the socket
     #[arg(long, value_name = "NAME", env = "TCPTRACE_COMM")]
     pub comm: Vec<String>,
-    /// Cgroup of a process that holds the socket: a path with all below it, a unit or a container
+    /// Cgroup of a process that holds the socket: a path with all below it, a unit, a container or a
+    /// pod's uid
     #[arg(long, value_name = "CGROUP", env = "TCPTRACE_CGROUP")]
     pub cgroup: Vec<String>,
     /// Verdict

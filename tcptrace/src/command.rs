@@ -1,6 +1,7 @@
 //! The subcommands: wiring, no decisions.
 
 mod alert;
+pub mod check;
 mod config;
 mod demo;
 mod destination;
@@ -10,6 +11,7 @@ mod events;
 mod explain;
 mod export;
 mod filters;
+mod generate;
 mod journal;
 mod ls;
 mod metrics;
@@ -23,6 +25,7 @@ mod teller;
 mod watch;
 
 use std::io;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ColorChoice;
@@ -36,14 +39,15 @@ use crate::report::text::Look;
 use crate::sys::clock;
 use crate::sys::host::Host;
 
-/// Does what was asked.
+/// Does what was asked, and says with what to exit.
 ///
 /// # Errors
 /// If it cannot be done.
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run(cli: Cli) -> Result<ExitCode> {
     let style = Style::new(&cli.common)?;
     let (file, given) = (cli.common.config, &cli.given);
-    match cli.command {
+    let done = match cli.command {
+        Command::Check(args) => return Ok(check::run(&args, &style)),
         Command::Watch(args) => watch::run(Layers { file, args: &args, given }, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
@@ -55,7 +59,9 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Config(command) => config::run(&command, file.as_deref(), given, &style),
         Command::Alert { command } => alert::run(&command, file.as_deref(), &style),
         Command::Explain(args) => explain::run(&args),
-    }
+        Command::Generate(args) => generate::run(&args),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// How this run prints.
@@ -100,8 +106,13 @@ impl Style {
 /// Says why holders are not read from the iterator, if they are not.
 fn say_fallback(why: Option<anyhow::Error>) {
     if let Some(why) = why {
-        notice(&format!("holders are read from /proc, which is slower: {why:#}"));
+        notice(&fallback(&why));
     }
+}
+
+/// Why holders are not read from the iterator, in words.
+fn fallback(why: &anyhow::Error) -> String {
+    format!("holders are read from /proc, which is slower: {why:#}")
 }
 
 /// Tells the user something on stderr, whatever the log level.

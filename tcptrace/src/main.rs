@@ -3,22 +3,46 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+use clap::CommandFactory as _;
 use tcptrace::advice::Advice;
-use tcptrace::cli::Cli;
+use tcptrace::cli::{Cli, Command};
 use tcptrace::command;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = match Cli::try_read() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && is_check() => {
+            return command::check::unknown(&anyhow!("{}", first_paragraph(&error.to_string())));
+        }
+        Err(error) => error.exit(),
+    };
     log(cli.common.verbose);
+    let is_check = matches!(cli.command, Command::Check(_));
     match command::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(error) if is_check => command::check::unknown(&error),
         Err(error) => {
             // Nobody is left to tell if stderr is closed.
             let _ = complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether a command line that is wrong was meant for `check`: monitoring systems take the usual 2 for
+/// CRITICAL.
+fn is_check() -> bool {
+    let matches = Cli::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
+}
+
+/// What is wrong, on one line and without how it is meant.
+fn first_paragraph(error: &str) -> String {
+    let paragraph = error.split("\n\n").next().unwrap_or(error);
+    let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.strip_prefix("error: ").map_or_else(|| words.clone(), str::to_owned)
 }
 
 fn log(verbose: u8) {

@@ -23,6 +23,7 @@ pub mod health;
 pub mod history;
 pub mod ledger;
 pub mod memory;
+pub mod monitor;
 pub mod orphans;
 pub mod postmortem;
 pub mod process;

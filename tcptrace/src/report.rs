@@ -11,6 +11,7 @@ pub mod folded;
 pub mod html;
 pub mod json;
 pub mod message;
+pub mod nagios;
 pub mod openmetrics;
 pub mod parquet;
 pub mod patterns;

@@ -14,6 +14,7 @@ pub mod http;
 pub mod loader;
 pub mod memory;
 pub mod netns;
+pub mod notify;
 pub mod privileges;
 pub mod probe;
 pub mod process;

@@ -11,7 +11,8 @@ use crate::shell::{as_root, cargo, root, run as run_command, show, step, target}
 
 /// Tells the daemon's build script where the kernel programs are.
 pub const OBJECT: &str = "TCPTRACE_EBPF_OBJECT";
-const BPF_TARGET: &str = "bpfel-unknown-none";
+/// What the kernel programs are built for.
+pub const BPF_TARGET: &str = "bpfel-unknown-none";
 
 /// cargo of the nightly, building for the kernel. One object serves every profile of the daemon.
 pub fn bpf_cargo(verb: &str) -> Result<Command> {

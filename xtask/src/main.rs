@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod dist;
 mod setup;
 mod shell;
 mod test;
@@ -57,6 +58,12 @@ enum Task {
         /// How many
         connections: usize,
     },
+    /// Make what users install, in `target/dist`: a static binary, .deb, .rpm, a list of what is in it
+    Dist {
+        /// Then install the packages into a system of their own, use and remove them, as root
+        #[arg(long)]
+        check: bool,
+    },
     /// Check formatting, lints, licences and advisories
     Lint,
 }
@@ -81,6 +88,7 @@ fn run(task: Task) -> Result<()> {
         Task::Corpus => test::corpus(),
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
         Task::Load { connections } => bench::generate(connections),
+        Task::Dist { check } => dist::all(check),
         Task::Lint => test::lint(),
     }
 }

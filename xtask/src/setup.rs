@@ -107,6 +107,18 @@ pub fn for_building() -> Result<PathBuf> {
     bpf_linker()
 }
 
+/// Everything that packages are made with.
+pub fn for_dist() -> Result<()> {
+    apt(&["musl-tools", "rpm"])?;
+    let target = "x86_64-unknown-linux-musl";
+    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]));
+    if installed.is_ok_and(|list| list.lines().any(|line| line == target)) {
+        return Ok(());
+    }
+    step(&format!("installing the standard library for {target}"));
+    run(Command::new("rustup").args(["target", "add", target]))
+}
+
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
@@ -134,6 +146,9 @@ pub fn for_testing() -> Result<()> {
         ("python3.11", "python3.11"),
         ("node", "nodejs"),
         ("javac", "default-jdk-headless"),
+        // The unit is checked by the one, its filters are held against what the other sees.
+        ("systemd-analyze", "systemd"),
+        ("strace", "strace"),
     ] {
         if !succeeds(Command::new(program).arg("--version")) {
             apt(&[package])?;

@@ -235,6 +235,7 @@ impl Message {
             cgroup: None,
             unit: None,
             container: None,
+            pod: None,
             descriptors: None,
         };
         let why = Cow::Borrowed("nothing is wrong: tcptrace alert test made this up");

@@ -62,6 +62,11 @@ pub fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a size like 500MB or 1GiB".to_owned())
 }
 
+pub fn count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|&count| count > 0);
+    count.ok_or_else(|| "not a count of 1 or more".to_owned())
+}
+
 pub fn ring_bytes(text: &str) -> Result<u32, String> {
     let bytes = text.parse::<u32>().ok();
     bytes

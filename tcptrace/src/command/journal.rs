@@ -27,15 +27,21 @@ pub struct Journal {
 
 /// What the last run of this boot knew of stays that went on, or another run knows now.
 pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<Remembered> {
+    recall(dir, style).unwrap_or_else(|why| {
+        notice(&why);
+        Vec::new()
+    })
+}
+
+/// The same, or the reason why nothing is known, in words.
+pub fn recall(dir: Option<&Path>, style: &Style) -> Result<Vec<Remembered>, String> {
     let dir = dir.unwrap_or(Path::new(DIRECTORY));
     // Most who look have none.
     if !dir.is_dir() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    open_stays(dir, &style.host.boot_id).unwrap_or_else(|why| {
-        notice(&format!("ages are not taken from {}: {why:#}", dir.display()));
-        Vec::new()
-    })
+    open_stays(dir, &style.host.boot_id)
+        .map_err(|why| format!("ages are not taken from {}: {why:#}", dir.display()))
 }
 
 /// What the runs of this boot have told, and not that it is over.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
 use super::session::runtime;
-use super::{Style, filters, journal, notice, say_fallback};
+use super::{Style, fallback, filters, journal, notice};
 use crate::cli::{LsArgs, OutputFormat};
 use crate::model::alert::alert_id;
 use crate::model::evidence::{Evidence, Suspect};
@@ -27,16 +27,18 @@ use crate::sys::loader::Kernel;
 
 /// Between the two looks that tell whether bytes move. The kernel's own account would not do: a
 /// reply sent just before the peer closed looks like one sent since.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+pub const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Looks once and prints.
 pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
     let runtime = runtime()?;
     let remembered = journal::remembered(args.record.as_deref(), style);
-    let sockets = runtime.block_on(look(&remembered))?;
+    let seen = runtime.block_on(look(&remembered))?;
+    seen.notes.iter().for_each(|note| notice(note));
     let now = clock::now();
-    let mut shown: Vec<_> = sockets
+    let mut shown: Vec<_> = seen
+        .sockets
         .into_iter()
         .map(|(stay, evidence)| {
             let finding = find(&stay, &evidence, BETWEEN_LOOKS);
@@ -49,14 +51,26 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     runtime.block_on(print(&shown, style, now))
 }
 
-async fn look(remembered: &[Remembered]) -> Result<Vec<(Stay, Evidence)>> {
+/// What a look at the host shows.
+pub struct Seen {
+    /// Half-closed sockets that were so at both looks.
+    pub sockets: Vec<(Stay, Evidence)>,
+    /// What could not be seen, or not well.
+    pub notes: Vec<String>,
+}
+
+/// Looks twice at every half-closed socket.
+///
+/// # Errors
+/// If they cannot be seen.
+pub async fn look(remembered: &[Remembered]) -> Result<Seen> {
     // Without the right to load programs /proc and sock_diag still say a lot.
     let kernel = Kernel::read();
     let (holders, why) = match kernel {
         Ok(mut kernel) => Holders::open(Some(&mut kernel)),
         Err(error) => (Holders::Proc, Some(error)),
     };
-    say_fallback(why);
+    let mut notes: Vec<_> = why.as_ref().map(fallback).into_iter().collect();
     let mut worker = Worker::start(holders, None)?;
     let asked = clock::now();
     worker.ask(Request::Snapshot { others: false })?;
@@ -66,7 +80,7 @@ async fn look(remembered: &[Remembered]) -> Result<Vec<(Stay, Evidence)>> {
     let mut snapshot = snapshot.context("cannot see which sockets there are")?;
     if snapshot.closed > 0 {
         let closed = snapshot.closed;
-        notice(&format!(
+        notes.push(format!(
             "{closed} network namespaces cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE allow \
              it): what no process holds does not show there"
         ));
@@ -96,11 +110,12 @@ async fn look(remembered: &[Remembered]) -> Result<Vec<(Stay, Evidence)>> {
     let still_so = |stay: &Stay, evidence: &Evidence| {
         evidence.state.is_some_and(|state| state == stay.state.state())
     };
-    Ok(evidence
+    let sockets = evidence
         .into_iter()
         .filter_map(recalled)
         .filter(|(stay, evidence)| still_so(stay, evidence))
-        .collect())
+        .collect();
+    Ok(Seen { sockets, notes })
 }
 
 async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {

@@ -27,6 +27,7 @@ use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
+use crate::sys::notify::ServiceManager;
 use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
 
@@ -110,15 +111,18 @@ async fn follow(
         elsewhere,
         stdout,
         teller: Teller { style, each: args.each },
+        manager: ServiceManager::of_environment(),
     };
     watch.look_around(&remembered).await?;
     if let Some(listener) = listener {
         let journal = watch.journal.as_ref().map(Journal::dir);
         watch.metrics = Some(Metrics::start(listener, journal)?);
     }
+    watch.manager.ready();
     once_ready();
     stop.after(args.stop_after);
     let stopped = watch.run(&mut stop).await;
+    watch.manager.stopping();
     watch.finish(began.monotonic).await?;
     stopped
 }
@@ -147,6 +151,7 @@ struct Watch<'a> {
     elsewhere: Elsewhere,
     stdout: Stdout,
     teller: Teller<'a>,
+    manager: ServiceManager,
 }
 
 impl Watch<'_> {
@@ -237,6 +242,8 @@ impl Watch<'_> {
                 }
             }
             self.tick();
+            let engine = &self.engine;
+            self.manager.beat(clock::now(), || service_status(engine));
         }
     }
 
@@ -247,10 +254,12 @@ impl Watch<'_> {
     }
 
     fn reload(&mut self) {
+        self.manager.reloading();
         if let Some((thresholds, rules)) = self.reload.read(clock::anchor()) {
             self.tell_engine(Input::Configured(&thresholds, &rules));
             self.elsewhere.reload(self.reload.sinks());
         }
+        self.manager.ready();
     }
 
     fn account(&mut self) -> Result<()> {
@@ -408,6 +417,13 @@ impl Watch<'_> {
         };
         give_account(self.stdout, self.teller.style, &summary, now).await
     }
+}
+
+/// What `systemctl status` shows.
+fn service_status(engine: &Engine) -> String {
+    let (_, formed, resolved) = engine.told();
+    let (tracked, stuck) = (engine.tracked(), formed.saturating_sub(resolved));
+    format!("following {tracked} sockets, {stuck} groups of them stuck")
 }
 
 /// Says what is missing in the recording, if anything is.

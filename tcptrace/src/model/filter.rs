@@ -19,7 +19,7 @@ pub struct Filter {
     pub pids: Vec<u32>,
     /// Holders by name.
     pub comms: Vec<String>,
-    /// Holders by cgroup: a path and everything below it, a unit or a container.
+    /// Holders by cgroup: a path and everything below it, a unit, a container or a pod.
     pub cgroups: Vec<String>,
     /// Verdicts.
     pub verdicts: Vec<Verdict>,
@@ -149,6 +149,7 @@ fn in_group(process: &Process, wanted: &str) -> bool {
     process.cgroup.as_deref().is_some_and(below)
         || named(&process.unit)
         || named(&process.container)
+        || named(&process.pod)
 }
 
 #[cfg(test)]
@@ -210,6 +211,14 @@ mod tests {
             ..Default::default()
         }));
         assert!(!sockets(SocketFilter { namespaces: vec![NetNs(4)], ..Default::default() }));
+    }
+
+    #[test]
+    fn a_pod_is_known_by_its_uid() {
+        let uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+        let pod = Process { pod: Some(uid.into()), ..process(7, 1, 1) };
+        assert!(in_group(&pod, uid));
+        assert!(!in_group(&process(7, 1, 1), uid));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Process {
     pub unit: Option<String>,
     /// The container's id, from the cgroup's path.
     pub container: Option<String>,
+    /// The Kubernetes pod's uid, likewise. Records of before it was known have none.
+    #[serde(default)]
+    pub pod: Option<String>,
     /// How many descriptors it has and may have.
     pub descriptors: Option<Descriptors>,
 }
@@ -111,6 +114,7 @@ pub(crate) mod tests {
             cgroup: Some("/system.slice/program.service".into()),
             unit: Some("program.service".into()),
             container: None,
+            pod: None,
             descriptors: Some(Descriptors { open: 812, limit: 1024 }),
         }
     }

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod lines;
+mod monitor;
 mod profile;
 mod stay;
 
@@ -15,6 +16,7 @@ use lines::{
     ProcessKeyLine, ProofLine, SettingLine, Shown, SocketLine, StaysLine, SummaryLine,
     TransitionLine, Wall,
 };
+pub use monitor::{monitor, monitor_failed};
 pub use profile::{difference, profile};
 pub use stay::stay;
 
@@ -361,6 +363,7 @@ fn holder_line<'a>(process: &'a Process, fds: &'a [u32]) -> HolderLine<'a> {
         fds,
         unit: process.unit.as_deref(),
         container: process.container.as_deref(),
+        pod: process.pod.as_deref(),
         fds_open: process.descriptors.map(|descriptors| descriptors.open),
         fds_limit: process.descriptors.map(|descriptors| descriptors.limit),
     }

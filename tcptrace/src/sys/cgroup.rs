@@ -1,4 +1,4 @@
-//! Which unit and container a process belongs to, from the path of its cgroup.
+//! Which unit, container and pod a process belongs to, from the path of its cgroup.
 
 /// What `/proc/PID/cgroup` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Cgroup {
     pub unit: Option<String>,
     /// The container's id, 64 hexadecimal digits.
     pub container: Option<String>,
+    /// The uid of the Kubernetes pod.
+    pub pod: Option<String>,
 }
 
 /// Reads the contents of `/proc/PID/cgroup`. The unified hierarchy counts first, then systemd's
@@ -31,6 +33,7 @@ pub fn parse(contents: &[u8]) -> Cgroup {
         .map(|(_, path)| path);
     let Some(path) = path else { return Cgroup::default() };
     let container = path.split('/').rev().find_map(container_id);
+    let pod = path.contains("kubepods").then(|| path.split('/').rev().find_map(pod_uid)).flatten();
     let unit = path
         .split('/')
         .rev()
@@ -40,6 +43,8 @@ pub fn parse(contents: &[u8]) -> Cgroup {
         path: Some(path.to_owned()),
         unit: unit.map(str::to_owned),
         container: container.map(str::to_owned),
+        // Kubernetes writes it with dashes, which separate the levels in the name of a slice.
+        pod: pod.map(|uid| uid.replace('_', "-")),
     }
 }
 
@@ -52,6 +57,21 @@ fn container_id(component: &str) -> Option<&str> {
     let prefix = &name[..name.len() - DIGITS];
     let hexadecimal = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (hexadecimal && (prefix.is_empty() || prefix.ends_with(['-', ':']))).then_some(id)
+}
+
+/// The uid in a path component that the kubelet made: `podUID` with its cgroupfs driver,
+/// `kubepods-burstable-podU_I_D.slice` with that of systemd, `:cri-containerd:ID` behind it
+/// where the runtime uses the other one. A static pod's uid has no dashes.
+fn pod_uid(component: &str) -> Option<&str> {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    const BARE: [usize; 1] = [32];
+    let name = component.split_once(".slice").map_or(component, |(name, _)| name);
+    let uid = name.strip_prefix("pod").or_else(|| Some(name.rsplit_once("-pod")?.1))?;
+    let hexadecimal = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    let parts: Vec<_> = uid.split(['-', '_']).collect();
+    let lengths = parts.iter().map(|part| part.len());
+    let whole = lengths.clone().eq(GROUPS) || lengths.eq(BARE);
+    (whole && parts.into_iter().all(hexadecimal)).then_some(uid)
 }
 
 #[cfg(test)]
@@ -87,6 +107,39 @@ mod tests {
             Some("app.service"),
             Some(ID),
         );
+    }
+
+    #[test]
+    fn pods_of_every_driver_and_runtime() {
+        const POD: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+        let uid = POD.replace('-', "_");
+        let check = |path: &str, pod: Option<&str>| {
+            for contents in [format!("0::{path}\n"), format!("3:cpu,cpuacct:{path}\n0::/\n")] {
+                let cgroup = parse(contents.as_bytes());
+                assert_eq!(cgroup.pod.as_deref(), pod, "{path}");
+                assert_eq!(cgroup.container.as_deref(), Some(ID), "{path}");
+            }
+        };
+        // cgroupfs: guaranteed pods are directly below.
+        check(&format!("/kubepods/burstable/pod{POD}/{ID}"), Some(POD));
+        check(&format!("/kubepods/pod{POD}/{ID}"), Some(POD));
+        // systemd, with containerd and with CRI-O.
+        let slices = "/kubepods.slice/kubepods-besteffort.slice";
+        let slice = format!("kubepods-besteffort-pod{uid}.slice");
+        check(&format!("{slices}/{slice}/cri-containerd-{ID}.scope"), Some(POD));
+        check(&format!("{slices}/{slice}/crio-{ID}.scope/container"), Some(POD));
+        check(&format!("/kubepods.slice/kubepods-pod{uid}.slice/docker-{ID}.scope"), Some(POD));
+        check(&format!("/system.slice/containerd.service/{slice}:cri-containerd:{ID}"), Some(POD));
+        // A cluster inside of a container.
+        let kind = "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod";
+        check(&format!("{kind}{uid}.slice/cri-containerd-{ID}.scope"), Some(POD));
+        // A static pod is known by a hash of its manifest.
+        let hash = &ID[..32];
+        check(&format!("/kubepods/burstable/pod{hash}/{ID}"), Some(hash));
+        // Podman's own pods, and names that only look alike.
+        check(&format!("/machine.slice/machine-libpod_pod_{ID}.slice/libpod-{ID}.scope"), None);
+        check(&format!("/kubepods/burstable/pod-{POD}/{ID}"), None);
+        check(&format!("/podcast.slice/mypod{hash}/docker-{ID}.scope"), None);
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
         cgroup: cgroup.path,
         unit: cgroup.unit,
         container: cgroup.container,
+        pod: cgroup.pod,
         descriptors: descriptors(&dir),
     })
 }

@@ -38,7 +38,11 @@ pub fn of(pid: u32) -> impl Iterator<Item = u32> {
 
 /// The call that a thread sleeps in; `None` if it runs, sleeps in none, or may not be looked at.
 pub fn call(pid: u32, tid: u32) -> Option<Call> {
-    parse_call(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)
+    parse_call(&call_line(pid, tid)?)
+}
+
+fn call_line(pid: u32, tid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()
 }
 
 /// `NUMBER FIRST …`: the number in decimal, the arguments in hexadecimal; `running` otherwise.
@@ -49,7 +53,8 @@ fn parse_call(line: &str) -> Option<Call> {
     Some(Call { number, first })
 }
 
-/// What the threads of a process are doing; `None` if it has none (any more).
+/// What the threads of a process are doing; `None` if it has none (any more), or where they sleep may
+/// not be looked at.
 pub fn state(pid: u32) -> Option<ThreadState> {
     let states: Vec<_> = of(pid)
         .filter_map(|tid| {
@@ -57,22 +62,22 @@ pub fn state(pid: u32) -> Option<ThreadState> {
             Some((tid, letter(&stat)?))
         })
         .collect();
-    let in_poll = || states.iter().any(|&(tid, _)| waits(call(pid, tid)));
     if states.is_empty() {
         None
     } else if states.iter().all(|&(_, letter)| matches!(letter, b'T' | b't')) {
         Some(ThreadState::Stopped)
     } else if states.iter().any(|&(_, letter)| letter == b'R') {
         Some(ThreadState::Running)
-    } else if in_poll() {
-        Some(ThreadState::InPoll)
     } else {
-        Some(ThreadState::Asleep)
+        let lines: Vec<_> = states.iter().filter_map(|&(tid, _)| call_line(pid, tid)).collect();
+        let in_poll =
+            |line: &String| parse_call(line).is_some_and(|call| POLLS.contains(&call.number));
+        match lines.iter().any(in_poll) {
+            _ if lines.is_empty() => None,
+            true => Some(ThreadState::InPoll),
+            false => Some(ThreadState::Asleep),
+        }
     }
-}
-
-fn waits(call: Option<Call>) -> bool {
-    call.is_some_and(|call| POLLS.contains(&call.number))
 }
 
 /// The letter after the name, which is in parentheses and may itself hold any.

@@ -135,6 +135,7 @@ fn process(name: &str) -> Process {
         cgroup: None,
         unit: Some(name.into()),
         container: Some(name.into()),
+        pod: None,
         descriptors: None,
     }
 }

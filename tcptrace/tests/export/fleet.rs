@@ -205,6 +205,7 @@ fn process(comm: &str) -> Process {
         cgroup: None,
         unit: Some(format!("{comm}.service")),
         container: None,
+        pod: None,
         descriptors: None,
     }
 }

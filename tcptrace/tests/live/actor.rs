@@ -42,6 +42,11 @@ impl Actor {
         Self::spawn(Command::new(std::env::current_exe().unwrap()))
     }
 
+    /// From a copy of this program.
+    pub fn start_from(program: &std::path::Path) -> Self {
+        Self::spawn(Command::new(program))
+    }
+
     pub fn start_in(namespace: &Namespace) -> Self {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &namespace.name]).arg(std::env::current_exe().unwrap());
@@ -159,6 +164,15 @@ impl Actor {
         other.ask(&format!("prepare {path}"));
         self.ask(&format!("pass {} {path}", socket.id));
         other.ask("receive");
+    }
+
+    /// Sends the descriptor to `other`, which never takes it, and closes its own.
+    pub fn leave_in_flight(&mut self, socket: Sock, other: &mut Self) {
+        let path = format!("/tmp/tcptrace-live-{}-{}", std::process::id(), socket.cookie);
+        other.ask(&format!("prepare {path}"));
+        self.ask(&format!("pass {} {path}", socket.id));
+        std::fs::remove_file(path).unwrap();
+        self.close(socket);
     }
 
     /// Reads from the descriptor that it was given.

@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod check;
 mod code;
 mod corpus;
 mod deeds;
@@ -17,6 +18,7 @@ mod past;
 mod record;
 mod replay;
 mod rules;
+mod service;
 mod sinks;
 mod usage;
 mod watch;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(2);
     let trials = [
         usage::trials(),
+        check::trials(),
         watch::trials(),
         deeds::trials(),
         code::trials(),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         replay::trials(),
         rules::trials(),
         sinks::trials(),
+        service::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

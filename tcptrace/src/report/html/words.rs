@@ -103,6 +103,9 @@ impl Display for Who<'_> {
                     let short = container.get(..12).unwrap_or(container);
                     write!(f, " container {}", Escaped(short))?;
                 }
+                if let Some(pod) = &process.pod {
+                    write!(f, " pod {}", Escaped(pod))?;
+                }
                 let least = if more { "over " } else { "" };
                 write!(f, " ({least}{} processes)", Count(count))?;
             }

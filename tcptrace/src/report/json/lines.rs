@@ -30,6 +30,7 @@ pub(super) enum Body<'a> {
     Summary(SummaryLine<'a>),
     Check(CheckLine<'a>),
     Setting(SettingLine<'a>),
+    Monitor(MonitorLine<'a>),
     Report(ReportLine),
     Frame(FrameLine<'a>),
     Stay(StayLine<'a>),
@@ -130,6 +131,8 @@ pub(super) struct HolderLine<'a> {
     pub(super) fds: &'a [u32],
     pub(super) unit: Option<&'a str>,
     pub(super) container: Option<&'a str>,
+    /// The Kubernetes pod's uid.
+    pub(super) pod: Option<&'a str>,
     /// Descriptors that are open.
     pub(super) fds_open: Option<u64>,
     /// How many it may have.
@@ -392,6 +395,49 @@ pub(super) struct CheckLine<'a> {
     pub(super) found: &'a str,
     pub(super) gives: &'a str,
     pub(super) advice: Option<&'a str>,
+}
+
+/// What `check` tells a monitoring system.
+#[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct MonitorLine<'a> {
+    /// `OK`, `WARNING`, `CRITICAL` or `UNKNOWN`.
+    pub(super) status: &'static str,
+    /// Why it is not known; everything else is then null or empty.
+    pub(super) reason: Option<&'a str>,
+    /// Sockets that have been half-closed for `min_age_ms` and are not in use.
+    pub(super) stuck: Option<usize>,
+    /// These by state.
+    pub(super) stays: Option<StaysLine>,
+    /// Null: none is stuck.
+    pub(super) oldest_ms: Option<u64>,
+    pub(super) min_age_ms: Option<u64>,
+    /// From how many up.
+    pub(super) warning: Option<usize>,
+    pub(super) critical: Option<usize>,
+    /// From which age of the oldest up.
+    pub(super) warning_age_ms: Option<u64>,
+    pub(super) critical_age_ms: Option<u64>,
+    /// By process and verdict, most sockets first.
+    pub(super) culprits: Vec<CulpritLine<'a>>,
+    /// What could not be seen.
+    pub(super) notes: &'a [String],
+}
+
+/// The stuck sockets of one process that have one verdict.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct CulpritLine<'a> {
+    /// Null, as all of the process: nobody is blamed, or holders cannot be seen.
+    pub(super) pid: Option<u32>,
+    pub(super) start: Option<Wall>,
+    pub(super) comm: Option<&'a str>,
+    pub(super) unit: Option<&'a str>,
+    pub(super) container: Option<&'a str>,
+    pub(super) pod: Option<&'a str>,
+    pub(super) verdict: &'static str,
+    pub(super) sockets: usize,
+    pub(super) oldest_ms: u64,
 }
 
 /// What a report is of; its frames follow.

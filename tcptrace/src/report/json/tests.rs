@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::model::condition::Measure as Reached;
 use crate::model::event::OnCpu;
+use crate::model::monitor::{Census, Level};
 use crate::model::process::tests::process;
 use crate::model::profile::Measure;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, TcpState};
@@ -174,4 +175,17 @@ fn a_condition() {
     let line = print(|out| condition(out, context(), &notice));
     assert_eq!((&line["value"], &line["process"]), (&Value::Null, &Value::Null));
     assert_eq!(line["limit"], 5000.0);
+}
+
+#[test]
+fn what_check_tells() {
+    let sample = samples::alert();
+    let census = Census::take([(&sample.stay, &*sample.finding)].into_iter(), sample.at);
+    let limits = crate::model::monitor::tests::limits([1, 100], [None, Some(3600)]);
+    let seen = (&census, &limits, Level::Warning);
+    let line = print(|out| monitor(out, context(), seen, &["a note".into()], sample.at));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&line).unwrap());
+    let line = print(|out| monitor_failed(out, context(), "no\nway", sample.at));
+    assert_eq!((&line["status"], &line["reason"]), (&"UNKNOWN".into(), &"no\nway".into()));
+    assert_eq!(line["stuck"], Value::Null);
 }

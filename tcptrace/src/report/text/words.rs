@@ -14,7 +14,10 @@ pub(in crate::report) fn culprit<'a>(blame: Option<&'a Blame>, verdict: Verdict)
     Culprit(blame.map(|blame| &*blame.process), verdict)
 }
 
-pub(in crate::report) struct Culprit<'a>(Option<&'a Process>, Verdict);
+pub(in crate::report) struct Culprit<'a>(
+    pub(in crate::report) Option<&'a Process>,
+    pub(in crate::report) Verdict,
+);
 
 impl Display for Culprit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +41,9 @@ impl Display for Named<'_> {
         }
         if let Some(container) = &process.container {
             write!(f, " container {}", Escaped(container.get(..12).unwrap_or(container)))?;
+        }
+        if let Some(pod) = &process.pod {
+            write!(f, " pod {}", Escaped(pod))?;
         }
         Ok(())
     }

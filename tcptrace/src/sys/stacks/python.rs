@@ -11,6 +11,7 @@ use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
 
 use self::code::{Function, Memory};
 use super::super::process;
+use super::maps::{self, Mapping};
 use crate::model::code::{Frame, Stack};
 
 /// The version whose layout is known: the upper half of the 32 bits of `Py_Version`.
@@ -127,24 +128,19 @@ impl Pythons {
 fn find(pid: u32) -> Option<Python> {
     let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
     // A program that has its Python in a shared library has none of its own.
-    String::from_utf8_lossy(&maps).lines().find_map(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let hex = |digits| u64::from_str_radix(digits, 16).ok();
-        let (start, end, offset) = (hex(start)?, hex(end)?, hex(fields.nth(1)?)?);
-        let name = line.rsplit('/').next()?;
+    maps::beginnings(&maps).find_map(|mapping| {
+        let name = mapping.path.as_deref()?.rsplit('/').next()?;
         let named = name.starts_with("libpython3.11.so") || name == "python3.11";
-        if offset == 0 && named { of_file(pid, start, end) } else { None }
+        if named { of_file(pid, &mapping) } else { None }
     })
 }
 
 /// The Python of the file that a process has mapped from its beginning.
-fn of_file(pid: u32, start: u64, end: u64) -> Option<Python> {
-    let file = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok()?;
-    let file = ReadCache::new(file);
+fn of_file(pid: u32, mapping: &Mapping) -> Option<Python> {
+    let file = ReadCache::new(mapping.open(pid, true)?);
     let elf = object::File::parse(&file).ok()?;
     let base = elf.segments().find(|segment| segment.file_range().0 == 0)?.address();
-    let moved = start.wrapping_sub(base);
+    let moved = mapping.start.wrapping_sub(base);
     let (mut version, mut runtime, mut code_type) = (None, None, None);
     for symbol in elf.dynamic_symbols().filter(object::ObjectSymbol::is_definition) {
         let found = match symbol.name() {

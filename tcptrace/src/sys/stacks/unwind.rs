@@ -1,7 +1,5 @@
 //! Walking a copied stack by the `.eh_frame` of what was mapped.
 
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
@@ -23,9 +21,12 @@ const LARGEST: u64 = 256 << 20;
 /// all. `alive` says whether the process may be asked for its files.
 pub(super) fn walk(captured: &Captured, alive: bool) -> (Vec<u64>, bool) {
     let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
+    let mut unread = Vec::new();
     for mapping in captured.mappings.iter() {
-        if let Some(module) = module(mapping, captured.pid, alive) {
-            unwinder.add_module(module);
+        match module(mapping, captured.pid, alive) {
+            Some(module) => unwinder.add_module(module),
+            None if mapping.path.is_some() => unread.push(mapping),
+            None => {}
         }
     }
     let base = captured.sp & !(STACK_PAGE as u64 - 1);
@@ -49,7 +50,10 @@ pub(super) fn walk(captured: &Captured, alive: bool) -> (Vec<u64>, bool) {
             Err(_) => break,
         }
     }
-    (lookups(addresses), ended && !cut)
+    let addresses = lookups(addresses);
+    // Without its tables, whoever called from a file may have been passed over.
+    let guessed = addresses.iter().any(|&at| unread.iter().any(|mapping| mapping.contains(at)));
+    (addresses, ended && !cut && !guessed)
 }
 
 /// A return address is behind the call.
@@ -57,19 +61,8 @@ fn lookups(frames: Vec<FrameAddress>) -> Vec<u64> {
     frames.into_iter().map(FrameAddress::address_for_lookup).collect()
 }
 
-/// Where the file of a mapping can be opened: through the process, which may be in another mount
-/// namespace, as long as it lives.
-fn file(mapping: &Mapping, pid: u32, alive: bool) -> Option<PathBuf> {
-    let path = mapping.path.as_ref()?;
-    Some(if alive {
-        format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end).into()
-    } else {
-        path.into()
-    })
-}
-
 fn module(mapping: &Mapping, pid: u32, alive: bool) -> Option<Module<Arc<[u8]>>> {
-    let file = ReadCache::new(File::open(file(mapping, pid, alive)?).ok()?);
+    let file = ReadCache::new(mapping.open(pid, alive)?);
     let object = object::File::parse(&file).ok()?;
     // How far the code was moved from where the file says it is. The page at which the code begins
     // may be the last one of other segments as well.
