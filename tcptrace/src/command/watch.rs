@@ -12,7 +12,9 @@ use super::journal::{self, Journal};
 use super::metrics::{self, Metrics, Sources};
 use super::output::Output as Stdout;
 use super::reload::Reload;
-use super::session::{ACCOUNT, BATCH, DRAIN, LAST_RECORDS, Stop, attach, give_account, runtime};
+use super::session::{
+    ACCOUNT, BATCH, DRAIN, DRAIN_QUIET, LAST_RECORDS, Stop, attach, give_account, runtime,
+};
 use super::teller::Teller;
 use super::{Style, filters, notice, say_fallback};
 use crate::cli::StacksChoice;
@@ -112,6 +114,7 @@ async fn follow(
         stdout,
         teller: Teller { style, each: args.each },
         manager: ServiceManager::of_environment(),
+        pause: DRAIN,
     };
     watch.look_around(&remembered).await?;
     if let Some(listener) = listener {
@@ -152,6 +155,8 @@ struct Watch<'a> {
     stdout: Stdout,
     teller: Teller<'a>,
     manager: ServiceManager,
+    /// Until the rings are drained again.
+    pause: Duration,
 }
 
 impl Watch<'_> {
@@ -238,7 +243,10 @@ impl Watch<'_> {
                 }
                 _ = account.tick() => self.account()?,
                 () = tokio::time::sleep(pause) => {
-                    self.drain();
+                    self.pause = match self.drain() {
+                        0 => (self.pause * 2).min(DRAIN_QUIET),
+                        _ => DRAIN,
+                    };
                 }
             }
             self.tick();
@@ -250,7 +258,7 @@ impl Watch<'_> {
     /// How long nothing needs to be done.
     fn pause(&self) -> Duration {
         let deadline = self.engine.next_deadline();
-        deadline.map_or(DRAIN, |deadline| deadline.since(clock::now()).min(DRAIN))
+        deadline.map_or(self.pause, |deadline| deadline.since(clock::now()).min(self.pause))
     }
 
     fn reload(&mut self) {

@@ -5,6 +5,7 @@ mod bad;
 mod leak;
 mod local;
 mod receiver;
+mod restart;
 mod secrets;
 
 use std::fs;
@@ -28,6 +29,7 @@ use local::{
     journald_gets_fields,
 };
 use receiver::{Answer, Http};
+use restart::{a_restart_pages_nobody_anew, what_ended_meanwhile_is_told_to_be_over};
 use secrets::{a_private_authority_is_trusted_when_it_is_named, secrets_are_never_shown};
 
 pub fn trials() -> Vec<Trial> {
@@ -43,6 +45,8 @@ pub fn trials() -> Vec<Trial> {
         a_command_with_a_hostile_name_executes_nothing,
         a_file_over_rotation_and_a_full_disk,
         secrets_are_never_shown,
+        a_restart_pages_nobody_anew,
+        what_ended_meanwhile_is_told_to_be_over,
         a_private_authority_is_trusted_when_it_is_named,
     ]
 }
