@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::build::STATIC;
 use crate::shell::{as_root, cargo, output, run, show, step, succeeds, target};
 
 /// The compiler of the kernel programs: they need `-Z build-std`.
@@ -111,6 +112,24 @@ pub fn for_testing() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What building without the machine's libraries needs.
+pub fn for_static_builds() -> Result<()> {
+    if !succeeds(Command::new("musl-gcc").arg("--version")) {
+        apt(&["musl-tools"])?;
+    }
+    let targets = output(Command::new("rustup").args(["target", "list", "--installed"]))?;
+    if !targets.lines().any(|target| target == STATIC) {
+        step(&format!("installing the standard library for {STATIC}"));
+        run(Command::new("rustup").args(["target", "add", STATIC]))?;
+    }
+    Ok(())
+}
+
+/// What guests are booted with, and made of.
+pub fn for_guests() -> Result<()> {
+    apt(&["qemu-system-x86", "busybox-static", "iproute2"])
 }
 
 /// What only the tests of `--all` need: a browser, three hundred megabytes, and Spark's Java.

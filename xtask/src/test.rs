@@ -2,12 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use crate::build::{self, OBJECT, bpf_cargo};
 use crate::setup;
-use crate::shell::{as_root, cargo, output, run, step, succeeds};
+use crate::shell::{as_root, cargo, run, step, succeeds};
 
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
@@ -43,7 +42,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
         others("browser")?;
     }
     step("tests on the live kernel");
-    let live = live_binary(&object)?;
+    let live = build::live(&object)?;
     run(as_root(live).args(filter))
 }
 
@@ -51,22 +50,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
 pub fn corpus() -> Result<()> {
     let object = build::ebpf()?;
     setup::for_testing()?;
-    run(as_root(live_binary(&object)?).arg("corpus::all_at_once"))
-}
-
-/// Builds the live tests in release, as users run it: they make more traffic than a debug build
-/// keeps up with. Built as this user, run as root.
-fn live_binary(object: &std::path::Path) -> Result<String> {
-    let mut build = cargo();
-    build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
-    build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
-    let messages = output(&mut build)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "live")
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
-        .context("cargo did not say where the live tests are")
+    run(as_root(build::live(&object)?).arg("corpus::all_at_once"))
 }
 
 /// Formatting, lints, licences and advisories.

@@ -9,6 +9,7 @@ mod code;
 mod corpus;
 mod deeds;
 mod events;
+mod guest;
 mod host;
 mod load;
 mod ls;
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
         replay::trials(),
         rules::trials(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+    let trials = guest::choose(trials.into_iter().flatten().collect());
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test by the name of its function. `alone` keeps others from running beside it.

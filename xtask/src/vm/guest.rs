@@ -1,0 +1,161 @@
+//! One guest: booted under emulation, listened to, ended.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::kernels::Image;
+use crate::shell::run;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// How to boot.
+pub struct Guest<'a> {
+    pub image: &'a Image,
+    pub initramfs: &'a Path,
+    pub cpus: u32,
+    /// Added to the kernel's command line.
+    pub cmdline: &'a str,
+    /// What the kernel and the tests have to say besides.
+    pub console: PathBuf,
+    pub deadline: Duration,
+}
+
+/// What a guest reported.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The kernel's own word for its release.
+    pub release: Option<String>,
+    /// Every line, in order.
+    pub lines: Vec<Value>,
+    /// The exit status of the tests.
+    pub status: Option<i64>,
+    /// Boots that ended before our program started.
+    pub panics: u32,
+    pub took: Duration,
+    /// Why it is not to be believed, if it is not.
+    pub failure: Option<String>,
+}
+
+impl Guest<'_> {
+    /// Runs it to its end. One that panics before our program starts is started again, once.
+    pub fn run(&self) -> Result<Outcome> {
+        let mut outcome = self.boot()?;
+        if outcome.release.is_none() {
+            fs::rename(&self.console, self.console.with_extension("panic"))?;
+            outcome = self.boot()?;
+            outcome.panics = 1 + u32::from(outcome.release.is_none());
+        }
+        Ok(outcome)
+    }
+
+    /// A shell in the guest, on this terminal.
+    pub fn shell(&self) -> Result<()> {
+        let mut qemu = self.qemu("console=ttyS0 quiet");
+        run(qemu.args(["-serial", "mon:stdio", "-serial", "null"]))
+    }
+
+    fn boot(&self) -> Result<Outcome> {
+        let mut qemu = self.qemu("console=ttyS0 quiet");
+        let console = format!("file:{}", self.console.display());
+        qemu.args(["-serial", &console, "-serial", "stdio"]);
+        qemu.stdin(Stdio::null()).stdout(Stdio::piped());
+        let began = Instant::now();
+        let child = qemu.spawn().with_context(|| format!("cannot start {QEMU}"))?;
+        let mut running = Running(child);
+        let stdout = running.0.stdout.take().context("no report")?;
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut outcome = Outcome::default();
+        while outcome.status.is_none() && outcome.failure.is_none() {
+            match lines.recv_timeout(self.deadline.saturating_sub(began.elapsed())) {
+                Ok(line) => outcome.hear(&line),
+                Err(RecvTimeoutError::Disconnected) => {
+                    outcome.failure = Some("it ended before its report did".into());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let deadline = self.deadline.as_secs();
+                    outcome.failure = Some(format!("its report was not complete after {deadline} s"));
+                }
+            }
+        }
+        outcome.took = began.elapsed();
+        Ok(outcome)
+    }
+
+    fn qemu(&self, cmdline: &str) -> Command {
+        let mut qemu = Command::new(QEMU);
+        // All of its processors on one of ours: guests must not crowd one another out.
+        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-m", "2048", "-no-reboot"]);
+        qemu.args(["-display", "none", "-nodefaults", "-smp", &self.cpus.to_string()]);
+        qemu.arg("-kernel").arg(&self.image.vmlinuz).arg("-initrd").arg(self.initramfs);
+        qemu.args(["-append", &format!("{cmdline} panic=-1 {}", self.cmdline)]);
+        qemu
+    }
+}
+
+impl Outcome {
+    fn hear(&mut self, line: &[u8]) {
+        let Ok(line) = serde_json::from_slice::<Value>(line) else {
+            let line = String::from_utf8_lossy(line);
+            self.failure = Some(format!("its report has a line that is none: {line}"));
+            return;
+        };
+        match (line["type"].as_str(), line["event"].as_str()) {
+            (Some("guest"), Some("up")) => {
+                self.release = line["release"].as_str().map(str::to_owned);
+            }
+            (Some("guest"), Some("end")) => self.status = line["status"].as_i64(),
+            _ => self.lines.push(line),
+        }
+    }
+
+    /// Names of the tests that ended so.
+    pub fn tests(&self, event: &str) -> Vec<&str> {
+        let tests = self.lines.iter().filter(|line| line["type"] == "test");
+        tests.filter(|line| line["event"] == event).filter_map(|line| line["name"].as_str()).collect()
+    }
+
+    /// What must be so before anything in it counts.
+    pub fn check(&self) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            bail!("{failure}");
+        }
+        let suite = self.lines.iter().rfind(|line| line["type"] == "suite").context("no tests ran")?;
+        let (passed, failed) = (self.tests("ok"), self.tests("failed"));
+        let counts = (suite["passed"].as_u64(), suite["failed"].as_u64());
+        if counts != (Some(passed.len() as u64), Some(failed.len() as u64)) {
+            bail!("{} tests passed and {} failed, the report says {counts:?}", passed.len(), failed.len());
+        }
+        if passed.is_empty() && failed.is_empty() {
+            bail!("no test has this name");
+        }
+        if failed.is_empty() != (self.status == Some(0)) {
+            bail!("{} tests failed, and the program ended with {:?}", failed.len(), self.status);
+        }
+        Ok(())
+    }
+}
+
+/// A qemu at work. Dropping it ends it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
