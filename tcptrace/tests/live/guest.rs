@@ -7,6 +7,7 @@ const SET: &str = "TCPTRACE_GUEST";
 
 /// What every change is tested with on every kernel: about a minute of an emulated processor's time.
 const QUICK: &[&str] = &[
+    "live::budget::every_program_is_far_from_the_limits",
     "live::deeds::read_to_the_end_and_kept",
     "live::deeds::reset_and_kept",
     "live::deeds::shut_down_and_kept",

@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod budget;
 mod code;
 mod corpus;
 mod deeds;
@@ -28,15 +29,23 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     // The tests' processes are this very program.
-    if let Some("actor") = std::env::args().nth(1).as_deref() {
-        actor::act();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some("actor") => {
+            actor::act();
+            return ExitCode::SUCCESS;
+        }
+        Some("budget") => {
+            budget::measure();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let mut arguments = Arguments::from_args();
     // Two cores: more at once only disturb one another.
     arguments.test_threads.get_or_insert(2);
     let trials = [
         usage::trials(),
+        budget::trials(),
         watch::trials(),
         deeds::trials(),
         code::trials(),
