@@ -3,12 +3,15 @@
 //! A guest is one kernel under one condition. It boots into an archive of our static programs, runs
 //! the tests and reports line by line. One that does not come up has failed, like any test.
 
+mod docs;
 mod guest;
 mod initramfs;
 mod kernels;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -36,6 +39,12 @@ pub struct Options {
     /// Every test that a guest can run, not the quick ones alone
     #[arg(long)]
     pub all: bool,
+    /// Guests at once, each with a processor of this machine
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// Only ask what each kernel allows, and write docs/kernels.md from it
+    #[arg(long)]
+    pub write_docs: bool,
     /// What the guest is to be like; may be repeated
     #[arg(long, value_name = "CONDITION")]
     pub under: Vec<Condition>,
@@ -106,45 +115,83 @@ pub fn run(options: &Options) -> Result<()> {
     let images = images(options)?;
     let object = build::ebpf()?;
     let programs = programs(&object)?;
-    let conditions = if options.under.is_empty() { &[Condition::Plain][..] } else { &options.under };
+    let conditions =
+        if options.under.is_empty() { &[Condition::Plain][..] } else { &options.under };
     let dir = target().join("vm");
     fs::create_dir_all(&dir)?;
-    let mut ran = Vec::new();
-    for image in &images {
-        for &condition in conditions {
-            let name = format!("{}-{}", image.name, condition.name());
-            let archive = dir.join(format!("{name}.cpio"));
-            let settings = settings(options, &programs, condition);
-            initramfs::make(&archive, &programs, image.modules.as_deref(), &settings)?;
-            let cmdline = format!("{} {}", condition.cmdline(), options.cmdline);
-            let guest = Guest {
-                image,
-                initramfs: &archive,
-                cpus: if condition == Condition::FourCpus { 4 } else { options.cpus },
-                cmdline: &cmdline,
-                console: dir.join(format!("{name}.console")),
-                deadline: Duration::from_secs(if options.all { 3600 } else { 300 }),
-            };
-            if options.shell {
-                return guest.shell();
-            }
-            step(&format!("kernel {} ({})", image.name, condition.name()));
-            let outcome = guest.run()?;
-            let broken = outcome.check().err().map(|error| format!("{error:#}"));
-            let one = Ran { kernel: image.name.clone(), condition, outcome, broken };
-            one.tell(&guest.console);
-            ran.push(one);
-            fs::remove_file(archive)?;
-        }
+    let guests =
+        images.iter().flat_map(|image| conditions.iter().map(move |&under| (image, under)));
+    let guests: Vec<_> = guests.collect();
+    if options.shell {
+        let &(image, condition) = guests.first().context("no kernel")?;
+        return boot(options, &programs, &dir, image, condition).map(drop);
     }
+    let (next, ran) = (Mutex::new(guests.iter()), Mutex::new(Vec::new()));
+    let work = || -> Result<()> {
+        while let Some(&(image, condition)) = { next.lock().unwrap().next() } {
+            if let Some(one) = boot(options, &programs, &dir, image, condition)? {
+                ran.lock().unwrap().push(one);
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    let mut ran = ran.into_inner().unwrap();
+    // In the order they were asked for.
+    ran.sort_by_key(|one: &Ran| {
+        guests
+            .iter()
+            .position(|(image, under)| (&image.name, *under) == (&one.kernel, one.condition))
+    });
     table(&ran);
     let path = target().join("vm.json");
     let guests: Vec<_> = ran.iter().map(Ran::json).collect();
     fs::write(&path, format!("{:#}\n", Value::from(guests)))?;
     println!("written to {}", path.display());
     let failed = ran.iter().filter(|one| !one.is_good()).count();
+    if options.write_docs {
+        docs::write(&ran)?;
+    }
     ensure!(failed == 0, "{failed} of {} guests failed", ran.len());
     Ok(())
+}
+
+/// Runs one guest to its end; `None` if there was a shell in it.
+fn boot(
+    options: &Options,
+    programs: &Programs,
+    dir: &Path,
+    image: &Image,
+    condition: Condition,
+) -> Result<Option<Ran>> {
+    let name = format!("{}-{}", image.name, condition.name());
+    let archive = dir.join(format!("{name}.cpio"));
+    let settings = settings(options, programs, condition);
+    initramfs::make(&archive, programs, image.modules.as_deref(), &settings)?;
+    let guest = Guest {
+        image,
+        initramfs: &archive,
+        cpus: if condition == Condition::FourCpus { 4 } else { options.cpus },
+        cmdline: &format!("{} {}", condition.cmdline(), options.cmdline),
+        console: dir.join(format!("{name}.console")),
+        deadline: Duration::from_secs(if options.all { 3600 } else { 300 }),
+    };
+    if options.shell {
+        return guest.shell().map(|()| None);
+    }
+    step(&format!("kernel {} ({})", image.name, condition.name()));
+    let outcome = guest.run()?;
+    let broken = outcome.check().err().map(|error| format!("{error:#}"));
+    let one = Ran { kernel: image.name.clone(), condition, outcome, broken };
+    one.tell(&guest.console);
+    fs::remove_file(archive)?;
+    Ok(Some(one))
 }
 
 fn images(options: &Options) -> Result<Vec<Image>> {
@@ -167,8 +214,10 @@ fn programs(object: &Path) -> Result<Programs> {
 
 fn settings(options: &Options, programs: &Programs, condition: Condition) -> String {
     let set = match condition {
+        _ if options.write_docs => "evidence",
         _ if options.test.is_some() || options.all => "all",
         Condition::Plain => "quick",
+        Condition::NoBtf => "untyped",
         _ => "watch",
     };
     let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));

@@ -76,7 +76,9 @@ fn trial(name: &str, test: fn(), alone: bool, probe: Probe) -> Trial {
 }
 
 fn trial_of(name: &str, test: impl FnOnce() + Send + 'static, alone: bool) -> Trial {
+    let stacks = guest::has_stacks(name);
     Trial::test(name, move || {
+        STACKS.set(stacks);
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
         PROBE.set(Probe::Btf);
@@ -95,6 +97,8 @@ enum Probe {
 thread_local! {
     /// That of the test on this thread.
     static PROBE: Cell<Probe> = const { Cell::new(Probe::Btf) };
+    /// Whether it is to copy stacks.
+    static STACKS: Cell<bool> = const { Cell::new(true) };
 }
 
 /// Trials that may run side by side.

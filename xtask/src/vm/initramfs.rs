@@ -91,7 +91,10 @@ impl Tree<'_> {
     fn modules(&self, from: &Path) -> Result<()> {
         let kernel = from.join("kernel");
         for (i, name) in MODULES.iter().enumerate() {
-            let find = Command::new("find").arg(&kernel).args(["-name", &format!("{name}.ko*")]).output()?;
+            let find = Command::new("find")
+                .arg(&kernel)
+                .args(["-name", &format!("{name}.ko*")])
+                .output()?;
             let found = String::from_utf8_lossy(&find.stdout);
             let Some(found) = found.lines().next() else { continue };
             let to = self.0.join(format!("modules/{i}-{name}.ko"));
@@ -109,7 +112,8 @@ impl Tree<'_> {
 
     /// In the kernel's format. Not compressed: unpacking would be emulated.
     fn pack(&self, archive: &Path) -> Result<()> {
-        let mut list = Command::new("find").arg(".").current_dir(self.0).stdout(Stdio::piped()).spawn()?;
+        let mut list =
+            Command::new("find").arg(".").current_dir(self.0).stdout(Stdio::piped()).spawn()?;
         let mut pack = Command::new("busybox");
         pack.args(["cpio", "-o", "-H", "newc"]).current_dir(self.0).stderr(Stdio::null());
         pack.stdin(list.stdout.take().context("no list")?).stdout(File::create(archive)?);

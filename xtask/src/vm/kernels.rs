@@ -55,9 +55,10 @@ impl Kernel {
     pub fn fetch(self) -> Result<Image> {
         let dir = cache()?.join(self.name);
         let root = dir.join("root");
-        let age = fs::metadata(&root).and_then(|found| found.modified()).ok().map(|made| {
-            SystemTime::now().duration_since(made).unwrap_or_default()
-        });
+        let age = fs::metadata(&root)
+            .and_then(|found| found.modified())
+            .ok()
+            .map(|made| SystemTime::now().duration_since(made).unwrap_or_default());
         if age.is_none_or(|age| age > FRESH) {
             match (self.download(&dir, &root), age) {
                 (Ok(()), _) => {}
