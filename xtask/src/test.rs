@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::build::{self, OBJECT, bpf_cargo};
 use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
+use crate::vm;
 
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
@@ -43,7 +44,12 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     }
     step("tests on the live kernel");
     let live = build::live(&object)?;
-    run(as_root(live).args(filter))
+    run(as_root(live).args(filter))?;
+    if filter.is_some() {
+        return Ok(());
+    }
+    step("tests on other kernels, under emulation");
+    vm::run(&vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() })
 }
 
 /// The corpus, all at once: its last words are the confusion table.

@@ -51,8 +51,10 @@ fn every_program_is_far_from_the_limits() {
         report(line);
         if line["refused"] == Value::Null {
             assert!(line["instructions"].as_u64().unwrap() < INSTRUCTIONS / 4, "{line}");
-            let depths = line["stack"].as_str().unwrap().split('+');
-            let depths = depths.map(|depth| depth.parse::<u64>().unwrap());
+            // A later kernel adds how deep the deepest calls are: `144+24+312 max 320`.
+            let depths = line["stack"].as_str().unwrap().split(['+', ' ']);
+            let depths =
+                depths.filter(|word| *word != "max").map(|depth| depth.parse::<u64>().unwrap());
             assert!(depths.max().unwrap() <= STACK, "{line}");
         }
     }
