@@ -1,18 +1,21 @@
 //! Building and running.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::setup::{self, NIGHTLY};
-use crate::shell::{as_root, cargo, root, run as run_command, show, step, target};
+use crate::shell::{as_root, cargo, output, root, run as run_command, show, step, target};
 
 /// Tells the daemon's build script where the kernel programs are.
 pub const OBJECT: &str = "TCPTRACE_EBPF_OBJECT";
 /// What the kernel programs are built for.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
+/// What runs on any Linux, whatever its libraries: what is shipped, and what guests are tested with.
+pub const STATIC: &str = "x86_64-unknown-linux-musl";
 
 /// cargo of the nightly, building for the kernel. One object serves every profile of the daemon.
 pub fn bpf_cargo(verb: &str) -> Result<Command> {
@@ -45,6 +48,30 @@ pub fn all() -> Result<()> {
     let object = ebpf()?;
     step("building tcptrace");
     run_command(cargo().args(["build", "--release", "--package", "tcptrace"]).env(OBJECT, object))
+}
+
+/// Has a cargo build for [`STATIC`].
+pub fn statically(cargo: &mut Command) -> Result<&mut Command> {
+    setup::for_static_builds()?;
+    cargo.args(["--target", STATIC]).env("CC_x86_64_unknown_linux_musl", "musl-gcc");
+    // musl has no second name for what is 64 bits wide anyway.
+    cargo.env("LIBSQLITE3_FLAGS", "-DSQLITE_DISABLE_LFS");
+    Ok(cargo)
+}
+
+/// Builds the live tests, and with them the tcptrace that they test, as users run it: they make more
+/// traffic than a debug build keeps up with. Built as this user, run as root.
+pub fn live(object: &Path) -> Result<String> {
+    let mut build = cargo();
+    build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
+    build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
+    let messages = output(statically(&mut build)?)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "live")
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .context("cargo did not say where the live tests are")
 }
 
 /// Builds, then becomes tcptrace.

@@ -16,7 +16,6 @@ use crate::build::{self, OBJECT};
 use crate::setup;
 use crate::shell::{cargo, output, root, run, step, target};
 
-const TARGET: &str = "x86_64-unknown-linux-musl";
 const SUMMARY: &str = "Who left these sockets in CLOSE_WAIT and FIN_WAIT_2, since when, and why";
 const DESCRIPTION: &[&str] = &[
     "tcptrace follows every TCP state change with an eBPF program, knows the age of",
@@ -42,13 +41,9 @@ pub fn all(check: bool) -> Result<()> {
     step("building the static binary");
     let mut build = cargo();
     build.args(["build", "--locked", "--profile", "dist", "--package", "tcptrace"]);
-    build.args(["--target", TARGET]).env(OBJECT, object);
-    build.env("CC_x86_64_unknown_linux_musl", "musl-gcc");
-    // musl has no second name for what is 64 bits wide anyway.
-    build.env("LIBSQLITE3_FLAGS", "-DSQLITE_DISABLE_LFS");
-    run(&mut build)?;
+    run(build::statically(&mut build)?.env(OBJECT, object))?;
     step("packing");
-    let dist = Dist::begin(&target().join(TARGET).join("dist/tcptrace"))?;
+    let dist = Dist::begin(&target().join(build::STATIC).join("dist/tcptrace"))?;
     let made =
         [dist.dir.join("tcptrace"), sbom::write(&dist)?, deb::build(&dist)?, rpm::build(&dist)?];
     dist.sum(&made)?;

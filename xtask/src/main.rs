@@ -6,6 +6,7 @@ mod dist;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Run the live tests in guests, on Debian's kernels from 5.10 to 7.2
+    Vm(vm::Options),
     /// Run all leaking programs of the corpus at once, and print what was told of each
     Corpus,
     /// Measure what watching costs, against no tracer and against tcpstates
@@ -85,6 +88,7 @@ fn run(task: Task) -> Result<()> {
         Task::Run { args } => build::run(&args),
         Task::Test { host: true, filter, .. } => test::host(filter.as_deref()),
         Task::Test { all, filter, .. } => test::all(filter.as_deref(), all),
+        Task::Vm(options) => vm::run(&options),
         Task::Corpus => test::corpus(),
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
         Task::Load { connections } => bench::generate(connections),

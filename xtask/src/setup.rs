@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::build::STATIC;
 use crate::shell::{as_root, cargo, output, run, show, step, succeeds, target};
 
 /// The compiler of the kernel programs: they need `-Z build-std`.
@@ -109,31 +110,23 @@ pub fn for_building() -> Result<PathBuf> {
 
 /// Everything that packages are made with.
 pub fn for_dist() -> Result<()> {
-    apt(&["musl-tools", "rpm"])?;
-    let target = "x86_64-unknown-linux-musl";
-    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]));
-    if installed.is_ok_and(|list| list.lines().any(|line| line == target)) {
-        return Ok(());
-    }
-    step(&format!("installing the standard library for {target}"));
-    run(Command::new("rustup").args(["target", "add", target]))
+    apt(&["rpm"])
 }
 
 /// Everything that the live tests need besides.
 pub fn for_testing() -> Result<()> {
     apt(&["iproute2"])?;
-    // Scrapes the metrics in tests; `promtool` comes with it.
-    if !succeeds(Command::new("promtool").arg("--version")) {
-        without_services(&["prometheus"])?;
-    }
-    // Receives alerts; and an authority of the tests' own.
-    for (program, argument, package) in [
-        ("prometheus-alertmanager", "--version", "prometheus-alertmanager"),
-        ("openssl", "version", "openssl"),
-    ] {
-        if !succeeds(Command::new(program).arg(argument)) {
-            apt(&[package])?;
+    // The one scrapes metrics in tests (`promtool` comes with it), the other receives alerts.
+    for (program, package) in
+        [("promtool", "prometheus"), ("prometheus-alertmanager", "prometheus-alertmanager")]
+    {
+        if !succeeds(Command::new(program).arg("--version")) {
+            without_services(&[package])?;
         }
+    }
+    // An authority of the tests' own.
+    if !succeeds(Command::new("openssl").arg("version")) {
+        apt(&["openssl"])?;
     }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
@@ -155,6 +148,24 @@ pub fn for_testing() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What building without the machine's libraries needs.
+pub fn for_static_builds() -> Result<()> {
+    if !succeeds(Command::new("musl-gcc").arg("--version")) {
+        apt(&["musl-tools"])?;
+    }
+    let targets = output(Command::new("rustup").args(["target", "list", "--installed"]))?;
+    if !targets.lines().any(|target| target == STATIC) {
+        step(&format!("installing the standard library for {STATIC}"));
+        run(Command::new("rustup").args(["target", "add", STATIC]))?;
+    }
+    Ok(())
+}
+
+/// What guests are booted with, and made of.
+pub fn for_guests() -> Result<()> {
+    apt(&["qemu-system-x86", "busybox-static", "iproute2"])
 }
 
 /// What only the tests of `--all` need: a browser, three hundred megabytes, and Spark's Java.

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use crate::build::{self, OBJECT, bpf_cargo};
 use crate::setup;
-use crate::shell::{as_root, cargo, output, run, step, succeeds};
+use crate::shell::{as_root, cargo, run, step, succeeds};
+use crate::vm;
 
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
@@ -43,30 +43,20 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
         others("browser")?;
     }
     step("tests on the live kernel");
-    let live = live_binary(&object)?;
-    run(as_root(live).args(filter))
+    let live = build::live(&object)?;
+    run(as_root(live).args(filter))?;
+    if filter.is_some() {
+        return Ok(());
+    }
+    step("tests on other kernels, under emulation");
+    vm::run(&vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() })
 }
 
 /// The corpus, all at once: its last words are the confusion table.
 pub fn corpus() -> Result<()> {
     let object = build::ebpf()?;
     setup::for_testing()?;
-    run(as_root(live_binary(&object)?).arg("corpus::all_at_once"))
-}
-
-/// Builds the live tests in release, as users run it: they make more traffic than a debug build
-/// keeps up with. Built as this user, run as root.
-fn live_binary(object: &std::path::Path) -> Result<String> {
-    let mut build = cargo();
-    build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
-    build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
-    let messages = output(&mut build)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "live")
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
-        .context("cargo did not say where the live tests are")
+    run(as_root(build::live(&object)?).arg("corpus::all_at_once"))
 }
 
 /// Formatting, lints, licences and advisories.

@@ -10,7 +10,7 @@ use super::holders::Holders;
 use super::host::kernel_release;
 use super::loader::Kernel;
 use super::privileges::{Capability, Privileges};
-use super::probe::{Probe, Source, Wanted};
+use super::probe::{Place, Probe, Source, Wanted};
 use crate::advice::Advice;
 use crate::model::checkup::{Check, CheckStatus};
 
@@ -47,27 +47,46 @@ pub fn run() -> Vec<Check> {
         &btf,
         good.into(),
     ));
-    let paths = btf.is_ok() && read.as_ref().is_some_and(Kernel::has_stacks);
+    let loaded = |what: fn(&Kernel) -> bool| btf.is_ok() && read.as_ref().is_some_and(what);
+    let (paths, python) = (loaded(Kernel::has_stacks), loaded(Kernel::has_python));
     checks.push(Check {
         name: "code paths",
         status: if paths { CheckStatus::Good } else { CheckStatus::Limited },
-        found: if paths { "the programs that copy stacks load" } else { NO_PATHS }.into(),
+        found: match (paths, python) {
+            (true, true) => "the programs that copy stacks load, and name Python's functions",
+            (true, false) => {
+                "the programs that copy stacks load; they do not name Python's functions"
+            }
+            (false, _) => NO_PATHS,
+        }
+        .into(),
         gives: "which code connects, reads the end of file, shuts down or closes",
         advice: None,
     });
     if let Some(deeds) = btf.as_ref().ok().and_then(Probe::deeds) {
+        let attached = |result: &Result<Place>| {
+            result.as_ref().map_or_else(|_| String::new(), |place| format!("{place} attaches"))
+        };
         checks.push(from_result(
             "reads of the end of file",
             "which process saw the end of file: eof_read, shared_fd",
             &deeds.eof,
-            "loads and attaches".into(),
+            attached(&deeds.eof),
         ));
         checks.push(from_result(
             "tp_btf/tcp_destroy_sock",
             "when a descriptor whose connection is over is released",
             &deeds.released,
-            "loads and attaches".into(),
+            attached(&deeds.released),
         ));
+        if let Some(accepted) = &deeds.accepted {
+            checks.push(from_result(
+                "accepts",
+                "which code accepted a connection, with --stacks all",
+                accepted,
+                attached(accepted),
+            ));
+        }
     }
     checks.push(Check {
         // Nobody misses it while there is the better one.

@@ -171,6 +171,11 @@ impl Kernel {
         cfg!(target_arch = "x86_64") && self.types.is_ok() && self.features & NEEDED == NEEDED
     }
 
+    /// Whether the functions of Python programs are among them.
+    pub const fn has_python(&self) -> bool {
+        self.has_stacks() && self.features & feature::PYTHON != 0
+    }
+
     /// Whether sockets are known by their cookies, or by addresses that are used again.
     pub const fn has_cookies(&self) -> bool {
         self.types.is_ok() && self.features & feature::COOKIE != 0

@@ -20,7 +20,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-pub use deeds::Deeds;
+pub use deeds::{Deeds, Place};
 
 use super::loader::{Globals, Kernel};
 use super::stacks::Stacks;

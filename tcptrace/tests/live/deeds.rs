@@ -5,6 +5,7 @@ use std::time::Instant;
 use libtest_mimic::Trial;
 
 use crate::actor::Actor;
+use crate::host::{ITERATOR, STACKS, kernel_is};
 use crate::watch::{check, pair, pids, watch};
 use crate::watcher::Tcptrace;
 
@@ -35,6 +36,10 @@ fn read_to_the_end_and_kept() {
     assert_eq!(alert["evidence"]["eof_read_by"], server.pid());
     assert!(alert["evidence"]["eof_read_at"].is_string());
     assert_eq!(alert["confidence"], "high");
+    if !kernel_is(STACKS) {
+        assert_eq!(alert["evidence"]["stack"], serde_json::Value::Null, "{alert:#}");
+        return;
+    }
     // The function that called read, in this very program.
     let stack = alert["evidence"]["stack"].as_array().unwrap();
     let ours = |frame: &serde_json::Value| frame.as_str().unwrap().starts_with("obey (actor.rs:");
@@ -102,6 +107,15 @@ fn shut_down_and_kept() {
     assert_eq!(server.recv(pair.server), 0);
     let began = Instant::now();
     server.shutdown_both(pair.server);
+    if !kernel_is(ITERATOR) {
+        // Nothing shows such a descriptor: what is left in CLOSE_WAIT is told, and no more.
+        let pair = crate::watch::pair(&mut server, &mut client, "127.0.0.1");
+        client.close(pair.client);
+        watch.alert(pair.server.cookie, "firing");
+        let told = watch.stop();
+        assert_eq!(told.iter().find(|line| line["state"] == "CLOSE"), None);
+        return;
+    }
     let alert = watch.alert(pair.server.cookie, "firing");
     check(&alert, "CLOSE", "closed_not_released", Some(server.pid()), began);
     assert_eq!(alert["confidence"], "high");

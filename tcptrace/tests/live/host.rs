@@ -84,6 +84,29 @@ pub fn run(command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A line beside the tests' own, for whoever keeps what is found here.
+#[expect(clippy::print_stdout, reason = "where the tests report")]
+pub fn report(line: &serde_json::Value) {
+    println!("{line}");
+}
+
+/// Since then `iter/task_file` shows what socket a descriptor is of.
+pub const ITERATOR: (u32, u32) = (5, 11);
+/// Since then programs may ask for a socket's cookie.
+pub const COOKIES: (u32, u32) = (5, 12);
+/// Since then they may read a task's registers, which a copied stack is unwound from.
+pub const STACKS: (u32, u32) = (5, 15);
+/// Since then there is a tracepoint for what `recv` returned.
+pub const RECV_LENGTH: (u32, u32) = (6, 3);
+
+/// Whether the kernel is at least `version`, by its own word.
+pub fn kernel_is(version: (u32, u32)) -> bool {
+    let release = run(&["uname", "-r"]);
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().unwrap().parse().unwrap();
+    (next(), next()) >= version
+}
+
 /// A socket as `ss` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SsSocket {

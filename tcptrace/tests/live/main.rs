@@ -5,11 +5,13 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod budget;
 mod check;
 mod code;
 mod corpus;
 mod deeds;
 mod events;
+mod guest;
 mod host;
 mod load;
 mod ls;
@@ -31,15 +33,23 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     // The tests' processes are this very program.
-    if let Some("actor") = std::env::args().nth(1).as_deref() {
-        actor::act();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some("actor") => {
+            actor::act();
+            return ExitCode::SUCCESS;
+        }
+        Some("budget") => {
+            budget::measure();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let mut arguments = Arguments::from_args();
     // Two cores: more at once only disturb one another.
     arguments.test_threads.get_or_insert(2);
     let trials = [
         usage::trials(),
+        budget::trials(),
         check::trials(),
         watch::trials(),
         deeds::trials(),
@@ -56,7 +66,8 @@ fn main() -> ExitCode {
         sinks::trials(),
         service::trials(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+    let trials = guest::choose(trials.into_iter().flatten().collect());
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test by the name of its function. `alone` keeps others from running beside it.
@@ -73,7 +84,9 @@ fn trial(name: &str, test: fn(), alone: bool, probe: Probe) -> Trial {
 }
 
 fn trial_of(name: &str, test: impl FnOnce() + Send + 'static, alone: bool) -> Trial {
+    let stacks = guest::has_stacks(name);
     Trial::test(name, move || {
+        STACKS.set(stacks);
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
         PROBE.set(Probe::Btf);
@@ -92,6 +105,8 @@ enum Probe {
 thread_local! {
     /// That of the test on this thread.
     static PROBE: Cell<Probe> = const { Cell::new(Probe::Btf) };
+    /// Whether it is to copy stacks.
+    static STACKS: Cell<bool> = const { Cell::new(true) };
 }
 
 /// Trials that may run side by side.

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{Namespace, run};
+use crate::host::{COOKIES, ITERATOR, Namespace, RECV_LENGTH, STACKS, kernel_is, report, run};
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         stops_by_itself,
         what_cannot_be_found_is_named,
         doctor_tries_everything,
+        a_probe_that_is_not_to_be_had_is_said,
         doctor_without_privileges,
         namespaces_that_cannot_be_entered_are_said,
         demo_shows_each_cause,
@@ -119,13 +120,65 @@ fn status<'a>(checks: &'a [Value], name: &str) -> &'a str {
     check.unwrap_or_else(|| panic!("no check of {name}"))["status"].as_str().unwrap()
 }
 
+fn found<'a>(checks: &'a [Value], name: &str) -> &'a str {
+    let check = checks.iter().find(|check| check["name"] == name);
+    check.unwrap_or_else(|| panic!("no check of {name}"))["found"].as_str().unwrap()
+}
+
+/// The level that the kernel is locked down to.
+fn lockdown() -> String {
+    let shown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    shown.split(['[', ']']).nth(1).unwrap_or_default().to_owned()
+}
+
 fn doctor_tries_everything() {
     let checks = checks(&mut command());
-    for name in ["privileges", "kernel types", "tp_btf/inet_sock_set_state", "sock_diag"] {
+    checks.iter().for_each(report);
+    for name in ["privileges", "sock_diag"] {
         assert_eq!(status(&checks, name), "good", "{checks:#?}");
     }
     let release = run(&["uname", "-r"]);
     assert!(checks[0]["found"].as_str().unwrap().contains(release.trim()), "{checks:#?}");
+    let confidential = lockdown() == "confidentiality";
+    let expect = |name: &str, good: bool| {
+        assert_eq!(status(&checks, name) == "good", good, "{name}: {checks:#?}");
+    };
+    expect("tracepoint/sock/inet_sock_set_state", !confidential);
+    // Whatever the kernel lacks is said, as what it lacks.
+    let types = std::fs::exists("/sys/kernel/btf/vmlinux").unwrap();
+    expect("kernel types", types);
+    expect("tp_btf/inet_sock_set_state", types);
+    expect("iter/task_file", types && kernel_is(ITERATOR));
+    expect("socket cookies", types && kernel_is(COOKIES));
+    expect("code paths", types && kernel_is(STACKS));
+    if !types {
+        assert!(found(&checks, "kernel types").contains("does not tell its types"), "{checks:#?}");
+        return;
+    }
+    let eof = found(&checks, "reads of the end of file");
+    let place =
+        if kernel_is(RECV_LENGTH) { "tp_btf/sock_recv_length" } else { "fexit/tcp_recvmsg" };
+    assert!(eof.starts_with(place), "{checks:#?}");
+    expect("tp_btf/tcp_destroy_sock", true);
+}
+
+fn a_probe_that_is_not_to_be_had_is_said() {
+    let types = std::fs::exists("/sys/kernel/btf/vmlinux").unwrap();
+    let confidential = lockdown() == "confidentiality";
+    let watch = |probe: &str| {
+        let args = ["watch", "--for", "1ms", "--no-record", "--probe", probe];
+        finish(command().args(args))
+    };
+    let (code, _, err) = watch("btf");
+    assert_eq!(code, Some(if types { 0 } else { 1 }), "{err}");
+    assert_eq!(err.contains("does not tell its types"), !types, "{err}");
+    let (code, _, err) = watch("tracepoint");
+    assert_eq!(code, Some(if confidential { 1 } else { 0 }), "{err}");
+    assert_eq!(err.contains("locked down for confidentiality"), confidential, "{err}");
+    let (code, _, err) = watch("auto");
+    assert_eq!(code, Some(if types || !confidential { 0 } else { 1 }), "{err}");
+    let used = if types { "tp_btf" } else { "tracepoint" };
+    assert!(err.contains(&format!(" · {used}, ")), "{err}");
 }
 
 fn doctor_without_privileges() {

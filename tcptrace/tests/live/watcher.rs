@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{PROBE, Probe};
+use crate::{PROBE, Probe, STACKS};
 
 /// Longer than anything here takes on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -37,6 +37,9 @@ pub fn command() -> Command {
         Probe::Classic => "tracepoint",
     };
     command.env("TCPTRACE_PROBE", probe);
+    if !STACKS.get() {
+        command.env("TCPTRACE_STACKS", "off");
+    }
     command
 }
 

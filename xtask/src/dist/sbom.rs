@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Dist, TARGET};
+use super::Dist;
 use crate::build::BPF_TARGET;
+use crate::build::STATIC;
 use crate::shell::{cargo, output, root};
 
 /// A crate's name and version.
@@ -26,7 +27,7 @@ pub fn write(dist: &Dist) -> Result<PathBuf> {
 
 fn document(version: &str) -> Result<Value> {
     // The kernel programs are part of the binary.
-    let mut linked = linked("tcptrace", TARGET)?;
+    let mut linked = linked("tcptrace", STATIC)?;
     linked.extend(linked_of_kernel_programs()?);
     linked.remove(&("tcptrace".into(), version.into()));
     let metadata = output(cargo().args(["metadata", "--locked", "--format-version", "1"]))?;
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_only_builds_or_tests_is_not_in_it() {
-        let linked = linked("tcptrace", TARGET).unwrap();
+        let linked = linked("tcptrace", STATIC).unwrap();
         let has = |name: &str| linked.iter().any(|(linked, _)| linked == name);
         for name in ["tcptrace-common", "libsqlite3-sys", "clap", "aya"] {
             assert!(has(name), "{name}");

@@ -11,14 +11,17 @@ use super::sum;
 use crate::model::decode::{self, DecodeError};
 use crate::model::event::Deed;
 
+/// The place in the kernel that a program is attached to.
+pub type Place = &'static str;
+
 /// The attached programs, by what they tell.
 pub struct Deeds {
-    /// Reads of the end of file; an error says why they are not seen.
-    pub eof: Result<()>,
+    /// Where reads of the end of file are seen; an error says why they are not.
+    pub eof: Result<Place>,
     /// Releases of sockets whose TCP is over, likewise.
-    pub released: Result<()>,
+    pub released: Result<Place>,
     /// Who accepts connections, likewise; `None` where nobody asked for it.
-    pub accepted: Option<Result<()>>,
+    pub accepted: Option<Result<Place>>,
     ring: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
 }
@@ -29,11 +32,13 @@ impl Deeds {
         let ring = RingBuf::try_from(map("DEEDS")?)?;
         let lost = PerCpuArray::try_from(map("DEEDS_LOST")?)?;
         let btf = kernel.btf().context("this kernel does not tell its types")?;
-        let eof = attach_tracepoint(ebpf, btf, "eof", "sock_recv_length").or_else(|why| {
+        let eof = attach_tracepoint(ebpf, btf, "eof", "sock_recv_length");
+        let eof = eof.map(|()| "tp_btf/sock_recv_length").or_else(|why| {
             // The tracepoint's absence is what there is to tell.
             attach_recvmsg(ebpf, btf, kernel.recvmsg_arguments()).map_err(|_| why)
         });
         let released = attach_tracepoint(ebpf, btf, "released", "tcp_destroy_sock");
+        let released = released.map(|()| "tp_btf/tcp_destroy_sock");
         let accepted = accepts.then(|| {
             attach_accept(ebpf, btf, kernel.accept_arguments()).or_else(|why| {
                 if !kernel.tells_descriptors() {
@@ -71,23 +76,23 @@ fn attach_tracepoint(ebpf: &mut Ebpf, btf: &Btf, name: &str, tracepoint: &str) -
 }
 
 /// The end of `tcp_recvmsg`, by the program that was made for its number of arguments.
-fn attach_recvmsg(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<()> {
-    let name = match arguments {
-        Some(5) => "eof_recvmsg5",
-        Some(6) => "eof_recvmsg6",
+fn attach_recvmsg(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<Place> {
+    let (name, place) = match arguments {
+        Some(5) => ("eof_recvmsg5", "fexit/tcp_recvmsg, 5 arguments"),
+        Some(6) => ("eof_recvmsg6", "fexit/tcp_recvmsg, 6 arguments"),
         other => bail!("no program for a tcp_recvmsg of {other:?} arguments"),
     };
-    attach_fexit(ebpf, btf, name, "tcp_recvmsg")
+    attach_fexit(ebpf, btf, name, "tcp_recvmsg").map(|()| place)
 }
 
 /// The end of `inet_csk_accept`, likewise.
-fn attach_accept(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<()> {
-    let name = match arguments {
-        Some(2) => "accepted2",
-        Some(4) => "accepted4",
+fn attach_accept(ebpf: &mut Ebpf, btf: &Btf, arguments: Option<usize>) -> Result<Place> {
+    let (name, place) = match arguments {
+        Some(2) => ("accepted2", "fexit/inet_csk_accept, 2 arguments"),
+        Some(4) => ("accepted4", "fexit/inet_csk_accept, 4 arguments"),
         other => bail!("no program for an inet_csk_accept of {other:?} arguments"),
     };
-    attach_fexit(ebpf, btf, name, "inet_csk_accept")
+    attach_fexit(ebpf, btf, name, "inet_csk_accept").map(|()| place)
 }
 
 fn attach_fexit(ebpf: &mut Ebpf, btf: &Btf, name: &str, function: &str) -> Result<()> {
@@ -99,7 +104,7 @@ fn attach_fexit(ebpf: &mut Ebpf, btf: &Btf, name: &str, function: &str) -> Resul
 }
 
 /// The ends of the system calls.
-fn attach_accept_calls(ebpf: &mut Ebpf) -> Result<()> {
+fn attach_accept_calls(ebpf: &mut Ebpf) -> Result<Place> {
     let program = ebpf.program_mut("accept_returns").context("the object has no such program")?;
     let program: &mut TracePoint = program.try_into()?;
     program.load()?;
@@ -107,6 +112,6 @@ fn attach_accept_calls(ebpf: &mut Ebpf) -> Result<()> {
         for call in ["sys_exit_accept", "sys_exit_accept4"] {
             program.attach("syscalls", call).with_context(|| format!("cannot attach to {call}"))?;
         }
-        Ok(())
+        Ok("tracepoint/syscalls/sys_exit_accept")
     })
 }
