@@ -8,7 +8,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{COOKIES, ITERATOR, Namespace, RECV_LENGTH, STACKS, kernel_is, report, run};
+use crate::host::{
+    COOKIES, ITERATOR, Namespace, RECV_LENGTH, STACKS, is_confidential, kernel_is, report, run,
+};
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
