@@ -25,13 +25,13 @@ use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
 use crate::model::tracker::Thresholds;
-use crate::sys::clock;
 use crate::sys::evidence::{Reply, Request, Worker};
 use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
 use crate::sys::notify::ServiceManager;
 use crate::sys::probe::{Probe, Source, Wanted};
 use crate::sys::recording::{Account, Recorder};
+use crate::sys::{checkup, clock};
 
 /// Follows until it is told to stop.
 pub fn run(layers: Layers<'_>, style: &Style) -> Result<()> {
@@ -59,7 +59,7 @@ async fn follow(
     let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks, accepts };
     let mut probe = attach(&mut kernel, args.probe, wanted)?;
     if stacks && !(probe.source() == Source::Btf && kernel.has_stacks()) {
-        notice("code paths are not seen: tp_btf on Linux 5.15 and later has them, on x86-64");
+        notice(&format!("code paths are not seen: {}", checkup::why_no_code_paths()));
     } else if accepts {
         say_blind_to_accepts(&probe);
     }

@@ -53,13 +53,14 @@ pub fn run() -> Vec<Check> {
         name: "code paths",
         status: if paths { CheckStatus::Good } else { CheckStatus::Limited },
         found: match (paths, python) {
-            (true, true) => "the programs that copy stacks load, and name Python's functions",
-            (true, false) => {
-                "the programs that copy stacks load; they do not name Python's functions"
+            (true, true) => {
+                "the programs that copy stacks load, and name Python's functions".into()
             }
-            (false, _) => NO_PATHS,
-        }
-        .into(),
+            (true, false) => {
+                "the programs that copy stacks load, but not Python's functions".into()
+            }
+            (false, _) => format!("no: {}", why_no_code_paths()),
+        },
         gives: "which code connects, reads the end of file, shuts down or closes",
         advice: None,
     });
@@ -122,7 +123,17 @@ pub fn run() -> Vec<Check> {
     checks
 }
 
-const NO_PATHS: &str = "no: tp_btf on Linux 5.15 and later has them, on x86-64";
+/// Why the programs that copy stacks do not load.
+///
+/// aya takes a kernel that lets no program read its memory for one that is too old to tell it from
+/// user memory, and has programs read either by a helper that such a kernel refuses.
+pub fn why_no_code_paths() -> &'static str {
+    if is_confidential() {
+        "the kernel is locked down for confidentiality, and stacks are not read there"
+    } else {
+        "tp_btf on Linux 5.15 and later has them, on x86-64"
+    }
+}
 
 fn kernel() -> Check {
     Check {
@@ -132,6 +143,11 @@ fn kernel() -> Check {
         gives: "5.8 and later can be traced, best from 5.12",
         advice: None,
     }
+}
+
+fn is_confidential() -> bool {
+    let shown = fs::read_to_string(LOCKDOWN).unwrap_or_default();
+    active_lockdown(&shown) == Some("confidentiality")
 }
 
 fn lockdown() -> Check {

@@ -42,5 +42,9 @@ fn mount_for_this_thread() -> rustix::io::Result<()> {
     // directory; no descriptor of anybody's is concerned.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS)? };
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    mount("tracefs", TRACEFS, "tracefs", MountFlags::RDONLY, None)
+    match mount("tracefs", TRACEFS, "tracefs", MountFlags::RDONLY, None) {
+        // It is mounted there already, and shows nothing.
+        Err(rustix::io::Errno::BUSY) => Ok(()),
+        mounted => mounted,
+    }
 }

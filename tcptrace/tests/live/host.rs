@@ -107,6 +107,12 @@ pub fn kernel_is(version: (u32, u32)) -> bool {
     (next(), next()) >= version
 }
 
+/// Whether the kernel is locked down so far that no program may read its memory.
+pub fn is_confidential() -> bool {
+    let shown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    shown.contains("[confidentiality]")
+}
+
 /// A socket as `ss` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SsSocket {

@@ -8,7 +8,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{COOKIES, ITERATOR, Namespace, RECV_LENGTH, STACKS, kernel_is, report, run};
+use crate::host::{
+    COOKIES, ITERATOR, Namespace, RECV_LENGTH, STACKS, is_confidential, kernel_is, report, run,
+};
 use crate::watcher::{Tcptrace, command, finish};
 
 pub fn trials() -> Vec<Trial> {
@@ -125,12 +127,6 @@ fn found<'a>(checks: &'a [Value], name: &str) -> &'a str {
     check.unwrap_or_else(|| panic!("no check of {name}"))["found"].as_str().unwrap()
 }
 
-/// The level that the kernel is locked down to.
-fn lockdown() -> String {
-    let shown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    shown.split(['[', ']']).nth(1).unwrap_or_default().to_owned()
-}
-
 fn doctor_tries_everything() {
     let checks = checks(&mut command());
     checks.iter().for_each(report);
@@ -139,7 +135,7 @@ fn doctor_tries_everything() {
     }
     let release = run(&["uname", "-r"]);
     assert!(checks[0]["found"].as_str().unwrap().contains(release.trim()), "{checks:#?}");
-    let confidential = lockdown() == "confidentiality";
+    let confidential = is_confidential();
     let expect = |name: &str, good: bool| {
         assert_eq!(status(&checks, name) == "good", good, "{name}: {checks:#?}");
     };
@@ -150,7 +146,13 @@ fn doctor_tries_everything() {
     expect("tp_btf/inet_sock_set_state", types);
     expect("iter/task_file", types && kernel_is(ITERATOR));
     expect("socket cookies", types && kernel_is(COOKIES));
-    expect("code paths", types && kernel_is(STACKS));
+    expect("code paths", types && kernel_is(STACKS) && !confidential);
+    if confidential {
+        for name in ["code paths", "tracepoint/sock/inet_sock_set_state"] {
+            let found = found(&checks, name);
+            assert!(found.contains("locked down for confidentiality"), "{found}");
+        }
+    }
     if !types {
         assert!(found(&checks, "kernel types").contains("does not tell its types"), "{checks:#?}");
         return;
@@ -164,7 +166,7 @@ fn doctor_tries_everything() {
 
 fn a_probe_that_is_not_to_be_had_is_said() {
     let types = std::fs::exists("/sys/kernel/btf/vmlinux").unwrap();
-    let confidential = lockdown() == "confidentiality";
+    let confidential = is_confidential();
     let watch = |probe: &str| {
         let args = ["watch", "--for", "1ms", "--no-record", "--probe", probe];
         finish(command().args(args))

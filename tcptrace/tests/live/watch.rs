@@ -494,7 +494,8 @@ fn there_first_in_three_namespaces_of_which_one_goes() {
 
 fn orphan_to_its_real_end() {
     let namespace = Namespace::new();
-    namespace.exec(&["sysctl", "-q", "-w", "net.ipv4.tcp_fin_timeout=2"]);
+    // Long enough for an emulated `ss` to find it.
+    namespace.exec(&["sysctl", "-q", "-w", "net.ipv4.tcp_fin_timeout=5"]);
     let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
     let mut watch = watch(&["--netns", &namespace.name]);
     let pair = pair(&mut server, &mut client, "127.0.0.1");
@@ -507,7 +508,7 @@ fn orphan_to_its_real_end() {
     let resolved = watch.alert(pair.client.cookie, "resolved");
     assert_eq!(resolved["ended_by"], "expired");
     assert_eq!(resolved["id"], alert["id"]);
-    assert!(closed.elapsed() > Duration::from_millis(1900), "{:?}", closed.elapsed());
+    assert!(closed.elapsed() > Duration::from_millis(4900), "{:?}", closed.elapsed());
     assert_eq!(ss(Some(&namespace), pair.client.local_port), []);
 }
 
