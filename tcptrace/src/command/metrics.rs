@@ -162,7 +162,7 @@ impl Sources<'_> {
     fn probes(&self) -> Vec<(&'static str, bool)> {
         let source = self.probe.source();
         let deeds = self.probe.deeds();
-        let on = |deed: Option<&Result<()>>| deed.is_some_and(Result::is_ok);
+        let on = |deed: Option<&Result<&str>>| deed.is_some_and(Result::is_ok);
         vec![
             ("tp_btf", source == Source::Btf),
             ("tracepoint", source == Source::Classic),

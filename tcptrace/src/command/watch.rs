@@ -243,10 +243,9 @@ impl Watch<'_> {
                 }
                 _ = account.tick() => self.account()?,
                 () = tokio::time::sleep(pause) => {
-                    self.pause = match self.drain() {
-                        0 => (self.pause * 2).min(DRAIN_QUIET),
-                        _ => DRAIN,
-                    };
+                    if self.drain() == 0 {
+                        self.pause = (self.pause * 2).min(DRAIN_QUIET);
+                    }
                 }
             }
             self.tick();
@@ -330,6 +329,9 @@ impl Watch<'_> {
         }
         for deed in deeds.drain(..) {
             engine.handle(deed.at, Input::Deed(&deed));
+        }
+        if count > 0 {
+            self.pause = DRAIN;
         }
         count
     }
