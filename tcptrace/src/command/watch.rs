@@ -19,9 +19,8 @@ use super::teller::Teller;
 use super::{Style, filters, notice, say_fallback};
 use crate::cli::StacksChoice;
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
-use crate::model::event::{Deed, Lost};
+use crate::model::event::Deed;
 use crate::model::memory::Remembered;
-use crate::model::snapshot::Snapshot;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
 use crate::model::tracker::Thresholds;
@@ -30,7 +29,7 @@ use crate::sys::holders::Holders;
 use crate::sys::loader::Kernel;
 use crate::sys::notify::ServiceManager;
 use crate::sys::probe::{Probe, Source, Wanted};
-use crate::sys::recording::{Account, Recorder};
+use crate::sys::recording::Recorder;
 use crate::sys::{checkup, clock};
 
 /// Follows until it is told to stop.
@@ -61,7 +60,7 @@ async fn follow(
     if stacks && !(probe.source() == Source::Btf && kernel.has_stacks()) {
         notice(&format!("code paths are not seen: {}", checkup::why_no_code_paths()));
     } else if accepts {
-        say_blind_to_accepts(&probe);
+        words::say_blind_to_accepts(&probe);
     }
     let stacks = stacks.then(|| probe.take_stacks(&kernel)).transpose()?;
     let holders = open_holders(&mut kernel);
@@ -130,12 +129,6 @@ async fn follow(
     stopped
 }
 
-fn say_blind_to_accepts(probe: &Probe) {
-    if let Some(Err(why)) = probe.deeds().and_then(|deeds| deeds.accepted.as_ref()) {
-        notice(&format!("the code that accepts is not seen: {why:#}"));
-    }
-}
-
 fn open_holders(kernel: &mut Kernel) -> Holders {
     let (holders, why) = Holders::open(Some(kernel));
     say_fallback(why);
@@ -179,43 +172,18 @@ impl Watch<'_> {
         if let Reply::Snapshot(Ok(snapshot)) = &mut reply {
             snapshot.remember(asked..clock::now(), remembered);
         }
-        let text = self.first_line(&reply);
+        let text = match &reply {
+            Reply::Snapshot(Ok(snapshot)) => {
+                let journal = self.journal.as_ref().map(Journal::dir);
+                words::first_line(&self.probe, &self.worker, journal, snapshot)
+            }
+            _ => String::new(),
+        };
         self.take(reply);
         notice(&text);
         notice("ready");
         self.tick();
         Ok(())
-    }
-
-    /// What is traced with, and what was there first.
-    fn first_line(&self, reply: &Reply) -> String {
-        let Reply::Snapshot(Ok(Snapshot { half_closed, asked, closed, .. })) = reply else {
-            return String::new();
-        };
-        let version = concat!("tcptrace ", env!("CARGO_PKG_VERSION"));
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let (namespaces, there) = (asked.len() + closed, half_closed.len());
-        let was = if there == 1 { "socket was" } else { "sockets were" };
-        let eof = self.probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
-        let mut text = format!(
-            "{version} · {}{}, {} · {namespaces} network namespace{} · {there} half-closed {was} there \
-             first",
-            self.probe.source().name(),
-            if eof { ", EOF evidence" } else { "" },
-            self.worker.holders(),
-            plural(namespaces),
-        );
-        if let Some(journal) = &self.journal {
-            text += &format!(" · recorded in {}", journal.dir().display());
-        }
-        if *closed > 0 {
-            text += &format!(
-                "\n{closed} network namespace{} cannot be entered (CAP_SYS_ADMIN and CAP_SYS_PTRACE \
-                 allow it): connections never accepted and orphans do not show there",
-                plural(*closed),
-            );
-        }
-        text
     }
 
     async fn run(&mut self, stop: &mut Stop) -> Result<()> {
@@ -250,7 +218,7 @@ impl Watch<'_> {
             }
             self.tick();
             let engine = &self.engine;
-            self.manager.beat(clock::now(), || service_status(engine));
+            self.manager.beat(clock::now(), || words::service_status(engine));
         }
     }
 
@@ -410,7 +378,7 @@ impl Watch<'_> {
             journal.finish(now);
         }
         if let Some(recorder) = self.recorder.take() {
-            end_recording(recorder, now, lost);
+            words::end_recording(recorder, now, lost);
         }
         let (alerts, groups, groups_resolved) = self.engine.told();
         let summary = Summary {
@@ -429,22 +397,4 @@ impl Watch<'_> {
     }
 }
 
-/// What `systemctl status` shows.
-fn service_status(engine: &Engine) -> String {
-    let (_, formed, resolved) = engine.told();
-    let (tracked, stuck) = (engine.tracked(), formed.saturating_sub(resolved));
-    format!("following {tracked} sockets, {stuck} groups of them stuck")
-}
-
-/// Says what is missing in the recording, if anything is.
-fn end_recording(recorder: Recorder, now: Anchor, lost: Lost) {
-    let missing = match recorder.finish(now, lost) {
-        None => "its end: the disk has not taken it in 10 s".to_owned(),
-        Some(Account { left_out: 0, .. }) => return,
-        Some(Account { left_out, error: None }) => {
-            format!("{left_out} frames: the disk was too slow")
-        }
-        Some(Account { left_out, error: Some(error) }) => format!("{left_out} frames: {error}"),
-    };
-    notice(&format!("the recording lacks {missing}"));
-}
+mod words;

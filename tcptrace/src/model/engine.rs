@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
 use super::code::{PathId, Stack};
-use super::condition::{Condition, ConditionNotice, Conditions};
+use super::condition::{ConditionNotice, Conditions};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
 use super::figures::Ends;
@@ -37,8 +37,6 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays: the
 /// peer has to acknowledge, and the program to close what it has shut down.
 const LEAVING: Duration = Duration::from_secs(1);
-/// When a stay is looked at for the sake of conditions, if there is no record.
-const LOOK: Duration = Duration::from_secs(1);
 /// Between two repairs at least so long, and twenty times as long as the last one took.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 20;
@@ -175,7 +173,7 @@ pub struct Engine {
 impl Engine {
     /// A core that knows of no socket yet.
     pub fn new(config: EngineConfig) -> Self {
-        let tracker = Tracker::new(looks(&config), config.capacity, config.identity);
+        let tracker = Tracker::new(configured::looks(&config), config.capacity, config.identity);
         Self {
             told_of: config.filter.clone(),
             conditions: Conditions::new(config.rules.conditions.clone()),
@@ -230,23 +228,6 @@ impl Engine {
             Input::Configured(thresholds, rules) => self.configure(now, thresholds, rules),
             Input::Tick => self.tick(now),
         }
-    }
-
-    /// What goes on is weighed anew.
-    fn configure(&mut self, now: Instant, thresholds: &Thresholds, rules: &Rules) {
-        // Whether descriptors of finished connections are followed, and whether there is a record, does
-        // not change in a run.
-        let Thresholds { close_wait, fin_wait2, closed, .. } = *thresholds;
-        let before = self.config.thresholds;
-        let closed = before.closed.and(closed).or(before.closed);
-        self.config.thresholds = Thresholds { close_wait, fin_wait2, closed, ..before };
-        if self.config.rules.conditions != rules.conditions {
-            self.conditions.replace(rules.conditions.clone());
-        }
-        self.config.rules = rules.clone();
-        self.tracker.look_anew(now, looks(&self.config));
-        self.orphans.look_everywhere(now);
-        self.tick(now);
     }
 
     fn take_deed(&mut self, deed: &Deed) {
@@ -440,19 +421,7 @@ impl Engine {
     }
 }
 
-/// When the tracker is to have stays looked at: as soon as any rule may want that.
-fn looks(config: &EngineConfig) -> Thresholds {
-    let EngineConfig { rules, thresholds, .. } = config;
-    let soonest = |state| rules.soonest(state, thresholds);
-    let look = rules.conditions.iter().any(Condition::needs_holders).then_some(LOOK);
-    Thresholds {
-        close_wait: soonest(StayState::CloseWait),
-        fin_wait2: soonest(StayState::FinWait2),
-        closed: thresholds.closed.map(|_| soonest(StayState::Closed)),
-        record: thresholds.record.or(look),
-    }
-}
-
+mod configured;
 mod figures;
 mod judging;
 
