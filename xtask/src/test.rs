@@ -49,7 +49,13 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
         return Ok(());
     }
     step("tests on other kernels, under emulation");
-    vm::run(&vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() })
+    let guests = vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() };
+    vm::run(&guests)?;
+    if !slow {
+        return Ok(());
+    }
+    step("tests where something is taken away");
+    vm::run(&vm::Options { all: false, under: vm::Condition::CURTAILED.to_vec(), ..guests })
 }
 
 /// The corpus, all at once: its last words are the confusion table.

@@ -77,6 +77,10 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// All but the plain one.
+    pub const CURTAILED: [Self; 5] =
+        [Self::Integrity, Self::Confidentiality, Self::NoTracefs, Self::NoBtf, Self::FourCpus];
+
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }

@@ -92,6 +92,8 @@ pub fn report(line: &serde_json::Value) {
 
 /// Since then `iter/task_file` shows what socket a descriptor is of.
 pub const ITERATOR: (u32, u32) = (5, 11);
+/// Since then programs are told the current task, and need not read it from memory.
+pub const TASK: (u32, u32) = (5, 11);
 /// Since then programs may ask for a socket's cookie.
 pub const COOKIES: (u32, u32) = (5, 12);
 /// Since then they may read a task's registers, which a copied stack is unwound from.
