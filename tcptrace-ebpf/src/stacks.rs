@@ -26,7 +26,7 @@ const SECOND: u64 = 1_000_000_000;
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[map]
-static STACKS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+static STACKS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 /// The paths of which a copy was made.
 #[map]
 static PATHS: LruHashMap<u32, u8> = LruHashMap::with_max_entries(8192, 0);
