@@ -12,6 +12,10 @@ use crate::vm;
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
     setup::compiler()?;
+    pure(filter, cargo)
+}
+
+fn pure(filter: Option<&str>, cargo: impl Fn() -> Command) -> Result<()> {
     step("tests of the pure parts");
     run(cargo()
         .args(["test", "--workspace", "--exclude", "tcptrace-ebpf", "--lib", "--bins"])
@@ -26,10 +30,16 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     if slow {
         setup::for_all_tests()?;
     }
-    host(filter)?;
+    // The same for all, so that nothing is built twice.
+    let with_object = || {
+        let mut cargo = cargo();
+        cargo.env(OBJECT, &object);
+        cargo
+    };
+    pure(filter, with_object)?;
     let others = |name: &str| {
-        let mut tests = cargo();
-        tests.args(["test", "--package", "tcptrace", "--test", name]).env(OBJECT, &object);
+        let mut tests = with_object();
+        tests.args(["test", "--package", "tcptrace", "--test", name]);
         tests.args(filter);
         if slow {
             tests.args(["--", "--include-ignored"]);
@@ -45,15 +55,12 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     step("tests on the live kernel");
     let live = build::live(&object)?;
     run(as_root(live).args(filter))?;
-    if filter.is_some() {
+    if !slow || filter.is_some() {
         return Ok(());
     }
     step("tests on other kernels, under emulation");
-    let guests = vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() };
+    let guests = vm::Options { all: true, jobs: 2, cpus: 1, ..vm::Options::default() };
     vm::run(&guests)?;
-    if !slow {
-        return Ok(());
-    }
     step("tests where something is taken away");
     vm::run(&vm::Options { all: false, under: vm::Condition::CURTAILED.to_vec(), ..guests })
 }
