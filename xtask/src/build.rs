@@ -62,10 +62,20 @@ pub fn statically(cargo: &mut Command) -> Result<&mut Command> {
 /// Builds the live tests, and with them the tcptrace that they test, as users run it: they make more
 /// traffic than a debug build keeps up with. Built as this user, run as root.
 pub fn live(object: &Path) -> Result<String> {
+    live_by(cargo(), object)
+}
+
+/// The same, for [`STATIC`].
+pub fn live_statically(object: &Path) -> Result<String> {
     let mut build = cargo();
+    statically(&mut build)?;
+    live_by(build, object)
+}
+
+fn live_by(mut build: Command, object: &Path) -> Result<String> {
     build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
     build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
-    let messages = output(statically(&mut build)?)?;
+    let messages = output(&mut build)?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

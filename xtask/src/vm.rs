@@ -210,7 +210,7 @@ fn images(options: &Options) -> Result<Vec<Image>> {
 }
 
 fn programs(object: &Path) -> Result<Programs> {
-    let live = PathBuf::from(build::live(object)?);
+    let live = PathBuf::from(build::live_statically(object)?);
     // Where cargo told the tests that they are (`CARGO_BIN_EXE_tcptrace`, `CARGO_TARGET_TMPDIR`).
     let tcptrace = target().join(build::STATIC).join("release/tcptrace");
     Ok(Programs { live, tcptrace, scratch: target().join("tmp") })
