@@ -47,8 +47,6 @@ const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
 
 /// How long a copy of a stack waits at most until its process's mappings are read.
 const DRAIN: Duration = Duration::from_millis(50);
-/// And how often while there are none.
-const DRAIN_QUIET: Duration = Duration::from_millis(200);
 
 /// What looks have used is given back this often at most.
 const TIDY: Duration = Duration::from_secs(60);
@@ -139,16 +137,16 @@ impl Worker {
 fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &UnboundedSender<Reply>) {
     // The start has used most of all.
     let (mut used, mut tidied) = (true, None::<Instant>);
-    let mut pause = DRAIN;
     loop {
-        let wait = if gatherer.stacks.is_some() || used { pause } else { Duration::MAX };
-        let request = match inbox.recv_timeout(wait) {
+        // A process may end soon after its stack was copied, and a Python that has just begun has to be
+        // known before its first copy.
+        let pause = if gatherer.stacks.is_some() || used { DRAIN } else { Duration::MAX };
+        let request = match inbox.recv_timeout(pause) {
             Err(RecvTimeoutError::Disconnected) => return,
             request => request.ok(),
         };
         if let Some(stacks) = &mut gatherer.stacks {
-            // A process may end soon after its stack was copied, and where one was more follow.
-            pause = if stacks.drain() > 0 { DRAIN } else { (pause * 2).min(DRAIN_QUIET) };
+            stacks.drain();
         }
         let Some(request) = request else {
             let now = clock::now();

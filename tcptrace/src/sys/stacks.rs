@@ -73,14 +73,12 @@ impl Stacks {
     }
 
     /// Takes in what was copied. The sooner after the copy the better: a process that has ended has
-    /// no mappings any more. Returns how many there were.
-    pub fn drain(&mut self) -> usize {
+    /// no mappings any more.
+    pub fn drain(&mut self) {
         self.pythons.meet_new();
         // Many copies of one process mostly come together.
         let mut processes = HashMap::<u32, (Arc<[Mapping]>, Option<u64>)>::new();
-        let mut count = 0;
         while let Some(record) = self.ring.next() {
-            count += 1;
             let Some((path, mut captured)) = decode(&record) else { continue };
             let pid = captured.pid;
             let (mappings, start_ticks) = processes.entry(pid).or_insert_with(|| {
@@ -101,7 +99,6 @@ impl Stacks {
             self.order.push_back(path);
             self.kept.insert(path, Kept::Captured(Box::new(captured)));
         }
-        count
     }
 
     /// The stack of a code path, named now if it was not before.
