@@ -239,29 +239,16 @@ impl Message {
             descriptors: None,
         };
         let why = Cow::Borrowed("nothing is wrong: tcptrace alert test made this up");
+        let (at, state) = (anchor.monotonic, StayState::CloseWait);
         let notice = GroupNotice {
-            id: "sample".into(),
-            at: anchor.monotonic,
-            status: GroupStatus::Firing,
             urgency: Urgency { severity, rule: Some(SAMPLE.into()) },
-            verdict: Verdict::EofRead,
             confidence: Confidence::High,
-            state: StayState::CloseWait,
-            code: None,
-            caveat: None,
-            proof: None,
-            threads: None,
             blame: Some(Blame { process: Arc::new(process), why, candidates: Vec::new() }),
             members: 1,
             peak: 1,
             oldest: Duration::from_secs(60),
             exact: true,
-            growth_per_min: None,
-            forecast: None,
-            examples: Vec::new(),
-            peers: Vec::new(),
-            ended: Vec::new(),
-            withdrawn: 0,
+            ..GroupNotice::bare("sample".into(), at, state, Verdict::EofRead)
         };
         let (name, boot_id) = (host.name.as_str().into(), host.boot_id.as_str().into());
         Self { host: name, boot_id, anchor, told: Told::Group(Box::new(notice)) }

@@ -1,11 +1,11 @@
 //! `tcptrace config`, and the configuration as the other commands take it.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{Style, filters};
+use super::{Style, destination, filters};
 use crate::advice::Advice;
 use crate::cli::config::rules::{Match, Rule, When};
 use crate::cli::config::settings::Setting;
@@ -134,41 +134,26 @@ fn check(file: Option<&Path>) -> Result<()> {
     ];
     let counts =
         counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
-    print(&format!("{}: {}\n", path.display(), counts.join(", ")))
+    destination::to_stdout(|out| writeln!(out, "{}: {}", path.display(), counts.join(", ")))
 }
 
 fn show(effective: &Effective, style: &Style) -> Result<()> {
-    let mut out = Vec::new();
-    for setting in &effective.settings {
-        match style.format {
-            OutputFormat::Json => json::setting(&mut out, style.context(Style::anchor()), setting)?,
-            OutputFormat::Text => {
-                let Setting { key, value, origin } = setting;
-                let section = if filters::KEYS.contains(key) { "filter" } else { "watch" };
-                let line = format!("{section}.{key} = {value}");
-                writeln!(out, "{line:<48}  # {}", origin.name())?;
-            }
+    let Effective { config, settings, .. } = effective;
+    destination::to_stdout(|out| {
+        let mut out = out;
+        if style.format == OutputFormat::Json {
+            let context = style.context(Style::anchor());
+            return settings.iter().try_for_each(|one| json::setting(&mut out, context, one));
         }
-    }
-    if style.format == OutputFormat::Text {
-        for rule in &effective.config.rule {
-            writeln!(out, "{rule}")?;
+        for Setting { key, value, origin } in settings {
+            let section = if filters::KEYS.contains(key) { "filter" } else { "watch" };
+            let line = format!("{section}.{key} = {value}");
+            writeln!(out, "{line:<48}  # {}", origin.name())?;
         }
-        for ignore in &effective.config.ignore {
-            writeln!(out, "{ignore}")?;
-        }
-        for silence in &effective.config.silence {
-            writeln!(out, "{silence}")?;
-        }
-    }
-    print(&String::from_utf8_lossy(&out))
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to stdout"),
-    }
+        config.rule.iter().try_for_each(|rule| writeln!(out, "{rule}"))?;
+        config.ignore.iter().try_for_each(|ignore| writeln!(out, "{ignore}"))?;
+        config.silence.iter().try_for_each(|silence| writeln!(out, "{silence}"))
+    })
 }
 
 /// Which settings a running watch cannot change, of those that differ.

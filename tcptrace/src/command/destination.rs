@@ -15,18 +15,22 @@ pub fn write(
     write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<()> {
     if path == Path::new("-") {
-        let mut out = BufWriter::new(io::stdout());
-        return match write(&mut out).and_then(|()| out.flush()) {
-            // A pager that was left.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                // Nor does what is still in the buffer go anywhere.
-                let _ = out.into_parts();
-                Ok(())
-            }
-            result => result.context("cannot write to stdout"),
-        };
+        return to_stdout(write);
     }
     to_file(path, write).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Has `write` write to stdout. A reader that has left, as one leaves a pager, is no error.
+pub fn to_stdout(write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // Nor does what is still in the buffer go anywhere.
+            let _ = out.into_parts();
+            Ok(())
+        }
+        result => result.context("cannot write to stdout"),
+    }
 }
 
 fn to_file(

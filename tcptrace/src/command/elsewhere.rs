@@ -14,10 +14,9 @@ use crate::model::delivery::Delivery;
 use crate::model::engine::Output;
 use crate::model::group::{GroupNotice, GroupStatus};
 use crate::model::history::PastGroup;
-use crate::model::rules::Urgency;
 use crate::model::stay::EndedBy;
 use crate::model::time::{Anchor, Instant};
-use crate::model::verdict::{Blame, Confidence};
+use crate::model::verdict::Blame;
 
 /// By then everything that was stuck before has been looked at: it is due at once.
 const SETTLED: Duration = Duration::from_secs(15);
@@ -83,27 +82,11 @@ fn over(group: PastGroup, now: Instant) -> GroupNotice {
     let why = group.verdict.why().into();
     let peak = usize::try_from(group.peak).unwrap_or(usize::MAX);
     GroupNotice {
-        id: group.id,
-        at: now,
         status: GroupStatus::Resolved,
-        urgency: Urgency::default(),
-        verdict: group.verdict,
-        confidence: Confidence::Low,
-        state: group.state,
-        code: None,
-        caveat: None,
-        proof: None,
-        threads: None,
         blame: group.process.map(|process| Blame { process, why, candidates: Vec::new() }),
-        members: 0,
         peak,
         oldest: group.oldest,
-        exact: false,
-        growth_per_min: None,
-        forecast: None,
-        examples: Vec::new(),
-        peers: Vec::new(),
         ended: vec![(EndedBy::Unknown, peak)],
-        withdrawn: 0,
+        ..GroupNotice::bare(group.id, now, group.state, group.verdict)
     }
 }

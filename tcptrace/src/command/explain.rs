@@ -1,9 +1,8 @@
 //! `tcptrace explain`: what a verdict means, what causes it and what to do.
 
-use std::io::{self, Write as _};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-
+use super::destination;
 use crate::cli::{ExplainArgs, LanguageChoice};
 use crate::report::patterns::{Language, page};
 
@@ -14,11 +13,7 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
         LanguageChoice::Zh => Language::Chinese,
         LanguageChoice::Auto => Language::of_locale(&locale()),
     };
-    match io::stdout().write_all(page(args.verdict, language).as_bytes()) {
-        // A pager that was left.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to stdout"),
-    }
+    destination::to_stdout(|out| out.write_all(page(args.verdict, language).as_bytes()))
 }
 
 /// What POSIX has decide about messages.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{Style, notice};
 use crate::cli::WatchArgs;
-use crate::journal::history::{self, Told, open_stays};
+use crate::journal::history::{self, Told};
 use crate::journal::recorder::{QUEUE, Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};
 use crate::model::engine::Output;
@@ -25,35 +25,33 @@ pub struct Journal {
     said: bool,
 }
 
-/// What the last run of this boot knew of stays that went on, or another run knows now.
-pub fn remembered(dir: Option<&Path>, style: &Style) -> Vec<Remembered> {
-    recall(dir, style).unwrap_or_else(|why| {
+/// What the runs of this boot leave to one that goes on from there; nothing, and a notice, if that cannot
+/// be read.
+pub fn resume(dir: Option<&Path>, style: &Style) -> (Vec<Remembered>, Told) {
+    read(dir, style, history::resume).unwrap_or_else(|why| {
         notice(&why);
-        Vec::new()
+        Default::default()
     })
 }
 
-/// The same, or the reason why nothing is known, in words.
+/// What the last run of this boot knew of stays that went on, or another run knows now; or the reason why
+/// nothing is known, in words.
 pub fn recall(dir: Option<&Path>, style: &Style) -> Result<Vec<Remembered>, String> {
+    read(dir, style, history::open_stays)
+}
+
+fn read<T: Default>(
+    dir: Option<&Path>,
+    style: &Style,
+    read: impl FnOnce(&Path, &str) -> Result<T>,
+) -> Result<T, String> {
     let dir = dir.unwrap_or(Path::new(DIRECTORY));
     // Most who look have none.
     if !dir.is_dir() {
-        return Ok(Vec::new());
+        return Ok(T::default());
     }
-    open_stays(dir, &style.host.boot_id)
+    read(dir, &style.host.boot_id)
         .map_err(|why| format!("ages are not taken from {}: {why:#}", dir.display()))
-}
-
-/// What the runs of this boot have told, and not that it is over.
-pub fn told(dir: Option<&Path>, style: &Style) -> Told {
-    let dir = dir.unwrap_or(Path::new(DIRECTORY));
-    if !dir.is_dir() {
-        return Told::default();
-    }
-    history::told(dir, &style.host.boot_id).unwrap_or_else(|why| {
-        notice(&format!("what was told before is not known from {}: {why:#}", dir.display()));
-        Told::default()
-    })
 }
 
 /// Opens the journal, unless none is wanted or another tcptrace writes it.

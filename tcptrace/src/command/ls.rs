@@ -33,7 +33,10 @@ pub const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
     let runtime = runtime()?;
-    let remembered = journal::remembered(args.record.as_deref(), style);
+    let remembered = journal::recall(args.record.as_deref(), style).unwrap_or_else(|why| {
+        notice(&why);
+        Vec::new()
+    });
     let seen = runtime.block_on(look(&remembered))?;
     seen.notes.iter().for_each(|note| notice(note));
     let now = clock::now();

@@ -76,10 +76,7 @@ async fn follow(
     };
     let (remembered, told) = match args.no_record {
         true => Default::default(),
-        false => {
-            let dir = args.record.as_deref();
-            (journal::remembered(dir, style), journal::told(dir, style))
-        }
+        false => journal::resume(args.record.as_deref(), style),
     };
     let journal = journal::open(args, style, (&probe, &holders), thresholds, began)?;
     thresholds.record = thresholds.record.filter(|_| journal.is_some());

@@ -23,9 +23,10 @@ use rusqlite::params;
 pub use self::open::open_stays;
 use self::shared::{Odd, Shared, from_json};
 use self::source::{ShardRun, Source, directory, edge, moment};
-pub use self::told::{Told, told};
+pub use self::told::Told;
 use super::{lock, shard};
 use crate::model::history::{Gap, GapKind, PastEnd, PastRun, RunEnd};
+use crate::model::memory::Remembered;
 
 /// A file, or a part of one, that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,23 @@ enum Fault {
     Row(Odd),
     #[error(transparent)]
     Caller(anyhow::Error),
+}
+
+/// What the runs of `boot_id` in `dir` leave to one that goes on from there: the stays that go on, as of
+/// [`open_stays`], and what was told and is not over.
+///
+/// # Errors
+/// If `dir` cannot be read. Shards that cannot be are left out.
+pub fn resume(dir: &Path, boot_id: &str) -> Result<(Vec<Remembered>, Told)> {
+    let Some(mut history) = of_directory(dir)? else { return Ok(Default::default()) };
+    let stays = open::going_on(&mut history, boot_id);
+    Ok((stays, told::told(&mut history, boot_id)?))
+}
+
+/// The history in `dir`, if there is one yet.
+fn of_directory(dir: &Path) -> Result<Option<History>> {
+    let empty = shard::list(dir)?.is_empty();
+    (!empty).then(|| History::open(&[dir.to_owned()])).transpose()
 }
 
 impl History {

@@ -162,6 +162,36 @@ pub struct GroupNotice {
     pub withdrawn: usize,
 }
 
+impl GroupNotice {
+    /// A group that fires at `at`, of which no more is known.
+    pub fn bare(id: Arc<str>, at: Instant, state: StayState, verdict: Verdict) -> Self {
+        Self {
+            id,
+            at,
+            status: GroupStatus::Firing,
+            urgency: Urgency::default(),
+            verdict,
+            confidence: Confidence::Low,
+            state,
+            code: None,
+            caveat: None,
+            proof: None,
+            threads: None,
+            blame: None,
+            members: 0,
+            peak: 0,
+            oldest: Duration::ZERO,
+            exact: false,
+            growth_per_min: None,
+            forecast: None,
+            examples: Vec::new(),
+            peers: Vec::new(),
+            ended: Vec::new(),
+            withdrawn: 0,
+        }
+    }
+}
+
 /// Other ends of a group, by address, and by port where all have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tcptrace::journal::recorder::{Recorder, RunInfo, Settings};
+use tcptrace::journal::recorder::Recorder;
 use tcptrace::model::alert::{Alert, alert_id};
 use tcptrace::model::code::{CodePath, Did, Frame, Stack};
 use tcptrace::model::evidence::Evidence;
@@ -15,11 +15,12 @@ use tcptrace::model::group::{GroupNotice, GroupStatus};
 use tcptrace::model::history::{Entry, Histogram, Interval, Known, ShortStays};
 use tcptrace::model::process::Process;
 use tcptrace::model::rules::Urgency;
-use tcptrace::model::socket::{Endpoints, NetNs, SocketKey, StayState};
-use tcptrace::model::stay::{Ended, EndedBy, Stay, StayId};
+use tcptrace::model::socket::StayState;
+use tcptrace::model::stay::{Ended, EndedBy};
 use tcptrace::model::time::{Anchor, Instant};
-use tcptrace::model::tracker::Thresholds;
 use tcptrace::model::verdict::{Blame, Confidence, Finding, Verdict};
+
+use crate::fixtures::{self, settings};
 
 const BOOT: &str = "01234567-89ab-cdef-0123-456789abcdef";
 /// The journal is of this hour.
@@ -67,26 +68,7 @@ fn at(millis: u64) -> Anchor {
 /// Records `stays` of them in `dir`, whose processes, files and functions have the `names`; the first
 /// one is the host's as well.
 pub fn record(dir: &Path, names: &[String], stays: u64) {
-    let settings = Settings {
-        dir: dir.to_owned(),
-        keep: Settings::KEEP,
-        keep_size: Settings::KEEP_SIZE,
-        span: Settings::SPAN,
-        run: RunInfo {
-            host: names[0].clone(),
-            boot_id: BOOT.into(),
-            version: "0.1.0".into(),
-            probes: vec!["tp_btf".into()],
-            thresholds: Thresholds {
-                close_wait: Duration::from_secs(60),
-                fin_wait2: Duration::from_secs(120),
-                closed: None,
-                record: Some(Duration::from_secs(1)),
-            },
-            recording: Duration::from_secs(1),
-        },
-        anchor: at(0),
-    };
+    let settings = settings(dir, &names[0], BOOT, at(0));
     let recorder = Recorder::start(settings).unwrap();
     let processes: Vec<_> = names.iter().map(|name| Arc::new(process(name))).collect();
     for serial in 1..=stays {
@@ -143,31 +125,7 @@ fn process(name: &str) -> Process {
 fn stay(serial: u64, process: &Arc<Process>) -> (Known, Ended) {
     let began = serial * 997 % (MILLIS - 600_000);
     let ended = began + 1000 + serial * 7919 % 500_000;
-    let since = at(began).monotonic;
-    let id: StayId =
-        serde_json::from_value(serde_json::json!({"slot": 0, "serial": serial})).unwrap();
-    let stay = Stay {
-        id,
-        key: SocketKey::new(serial, 0),
-        cookie: Some(serial),
-        netns: Some(NetNs(4_026_531_840)),
-        endpoints: Endpoints {
-            local: "[::ffff:10.0.3.1]:41000".parse().unwrap(),
-            remote: "[2001:db8::7]:443".parse().unwrap(),
-        },
-        state: StayState::CloseWait,
-        orphan: false,
-        since,
-        since_earliest: since,
-        exact: true,
-        entered: since,
-        circumstances: None,
-        progress: None,
-        progress_at: since,
-        opened: None,
-        accepted: false,
-        shut: None,
-    };
+    let stay = fixtures::stay(serial, StayState::CloseWait, at(began).monotonic);
     let name = &process.comm;
     let function = |function: String| Frame {
         function: Some(function),

@@ -1,5 +1,7 @@
 //! The page that `report` writes, opened from disk in a browser.
 
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
 mod journal;
 
 use std::net::{SocketAddr, TcpListener};

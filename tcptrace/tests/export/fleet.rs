@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tcptrace::journal::recorder::{Recorder, RunInfo, Settings};
+use tcptrace::journal::recorder::Recorder;
 use tcptrace::model::alert::alert_id;
 use tcptrace::model::code::{Frame, Stack};
 use tcptrace::model::evidence::Evidence;
 use tcptrace::model::history::{Entry, Known};
 use tcptrace::model::process::Process;
-use tcptrace::model::socket::{Endpoints, NetNs, SocketKey, StayState};
-use tcptrace::model::stay::{Ended, EndedBy, Stay, StayId};
+use tcptrace::model::socket::StayState;
+use tcptrace::model::stay::{Ended, EndedBy};
 use tcptrace::model::time::{Anchor, Instant};
-use tcptrace::model::tracker::Thresholds;
 use tcptrace::model::verdict::{Blame, Confidence, Finding, Verdict};
+
+use crate::fixtures::{self, settings};
 
 /// Of a process that wants to break something.
 pub const HOSTILE: &str = "<script>alert('\"')</script>;\n\t\x1b[31m\0\u{202e}\u{fffd} 7";
@@ -94,7 +95,7 @@ pub fn record(dir: &Path, lives: &[Life]) -> Vec<PathBuf> {
     for (n, host) in ["web-1", "web-2", "db;1"].into_iter().enumerate() {
         let boot_id = format!("{n}1234567-89ab-cdef-0123-456789abcdef");
         let journal = dir.join(format!("journal{n}"));
-        let recorder = Recorder::start(settings(&journal, host, &boot_id)).unwrap();
+        let recorder = Recorder::start(settings(&journal, host, &boot_id, at(0))).unwrap();
         for (i, life) in lives.iter().filter(|life| life.host == host).enumerate() {
             let known = known(life, i as u64 + 1, &boot_id);
             let stay = known.stay;
@@ -113,59 +114,13 @@ pub fn record(dir: &Path, lives: &[Life]) -> Vec<PathBuf> {
     journals
 }
 
-fn settings(dir: &Path, host: &str, boot_id: &str) -> Settings {
-    Settings {
-        dir: dir.to_owned(),
-        keep: Settings::KEEP,
-        keep_size: Settings::KEEP_SIZE,
-        span: Settings::SPAN,
-        run: RunInfo {
-            host: host.into(),
-            boot_id: boot_id.into(),
-            version: "0.1.0".into(),
-            probes: vec!["tp_btf".into()],
-            thresholds: Thresholds {
-                close_wait: Duration::from_secs(60),
-                fin_wait2: Duration::from_secs(120),
-                closed: None,
-                record: Some(Duration::from_secs(1)),
-            },
-            recording: Duration::from_secs(1),
-        },
-        anchor: at(0),
-    }
-}
-
 fn known(life: &Life, serial: u64, boot_id: &str) -> Known {
-    let since = at(life.began).monotonic;
     let looked_at = at(life.began + 1000).monotonic;
-    let id: StayId = serde_json::from_value(serde_json::json!({"slot": 0, "serial": serial}))
-        .expect("a serial number");
-    let stay = Stay {
-        id,
-        key: SocketKey::new(serial, 0),
-        cookie: Some(serial),
-        netns: Some(NetNs(4_026_531_840)),
-        endpoints: Endpoints {
-            local: "[::ffff:10.0.3.1]:41000".parse().unwrap(),
-            remote: "[2001:db8::7]:443".parse().unwrap(),
-        },
-        state: match life.verdict {
-            Verdict::PeerNotClosing => StayState::FinWait2,
-            _ => StayState::CloseWait,
-        },
-        orphan: false,
-        since,
-        since_earliest: since,
-        exact: true,
-        entered: since,
-        circumstances: None,
-        progress: None,
-        progress_at: since,
-        opened: None,
-        accepted: false,
-        shut: None,
+    let state = match life.verdict {
+        Verdict::PeerNotClosing => StayState::FinWait2,
+        _ => StayState::CloseWait,
     };
+    let stay = fixtures::stay(serial, state, at(life.began).monotonic);
     let function = |name: &str| Frame { function: Some(name.into()), ..Frame::default() };
     let frames = vec![function("leak"), function(life.comm), function("main")];
     let evidence = Evidence {

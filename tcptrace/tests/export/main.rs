@@ -1,5 +1,7 @@
 //! What `export` writes, read by engines that others have written: their sums are those of the scenario.
 
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
 mod fleet;
 
 use std::collections::BTreeMap;

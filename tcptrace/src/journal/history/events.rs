@@ -60,6 +60,17 @@ impl History {
         self.rows(GROUPS, &window, past_group, f)
     }
 
+    /// The same, of the shard at `at` alone, whenever it was told.
+    pub(super) fn groups_of(
+        &mut self,
+        at: usize,
+        f: &mut dyn FnMut(PastGroup) -> Result<()>,
+    ) -> Result<()> {
+        let ever = Timestamp::MIN..Timestamp::MAX;
+        let result = self.rows_of(at, GROUPS, &ever, past_group, f);
+        self.note(at, result)
+    }
+
     /// Gives the intervals of which a part lies in `window` to `f`.
     ///
     /// # Errors

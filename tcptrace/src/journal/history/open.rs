@@ -7,7 +7,6 @@ use anyhow::Result;
 use rusqlite::Connection;
 
 use super::super::names::Word as _;
-use super::super::shard;
 use super::History;
 use super::shared::{Odd, Shared, Values, from_json};
 use crate::model::code::Stack;
@@ -23,10 +22,12 @@ use crate::model::time::Instant;
 /// # Errors
 /// If `dir` cannot be read. Shards that cannot be are left out.
 pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<Remembered>> {
-    if shard::list(dir)?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut history = History::open(&[dir.to_owned()])?;
+    Ok(super::of_directory(dir)?
+        .map_or_else(Vec::new, |mut history| going_on(&mut history, boot_id)))
+}
+
+/// The same, of what was opened already.
+pub(super) fn going_on(history: &mut History, boot_id: &str) -> Vec<Remembered> {
     let last = history.sources.iter().flat_map(|source| &source.runs);
     let last = last.filter(|run| &*run.boot_id == boot_id).map(|run| run.began_ns).max();
     let mut stays = Vec::new();
@@ -44,7 +45,7 @@ pub fn open_stays(dir: &Path, boot_id: &str) -> Result<Vec<Remembered>> {
             }
         }
     }
-    Ok(stays)
+    stays
 }
 
 fn read(

@@ -1,13 +1,10 @@
 //! What people have been told and not yet told the end of, for a run that goes on from there.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use jiff::Timestamp;
 
-use super::super::shard;
 use super::History;
 use crate::model::group::GroupStatus;
 use crate::model::history::PastGroup;
@@ -21,28 +18,27 @@ pub struct Told {
     pub conditions: HashSet<Arc<str>>,
 }
 
-/// What the runs of `boot_id` in `dir` have told.
+/// What the runs of `boot_id` have told. Shards without any are left alone.
 ///
 /// # Errors
-/// If `dir` cannot be read. Shards that cannot be are left out.
-pub fn told(dir: &Path, boot_id: &str) -> Result<Told> {
+/// None that a damaged shard makes.
+pub(super) fn told(history: &mut History, boot_id: &str) -> Result<Told> {
     let mut told = Told::default();
-    if shard::list(dir)?.is_empty() {
-        return Ok(told);
-    }
-    let mut history = History::open(&[dir.to_owned()])?;
-    history.groups(Timestamp::MIN..Timestamp::MAX, &mut |group| {
-        if &*group.boot_id == boot_id {
-            match group.status {
-                GroupStatus::Resolved => told.groups.remove(&group.id),
-                _ => told.groups.insert(Arc::clone(&group.id), group),
-            };
+    for at in 0..history.sources.len() {
+        if !history.sources[at].runs.iter().any(|run| &*run.boot_id == boot_id) {
+            continue;
         }
-        Ok(())
-    })?;
-    for source in &history.sources {
-        let here = source.runs.iter().any(|run| &*run.boot_id == boot_id);
-        if let Err(error) = if here { conditions(source, boot_id, &mut told) } else { Ok(()) } {
+        history.groups_of(at, &mut |group| {
+            if &*group.boot_id == boot_id {
+                match group.status {
+                    GroupStatus::Resolved => told.groups.remove(&group.id),
+                    _ => told.groups.insert(Arc::clone(&group.id), group),
+                };
+            }
+            Ok(())
+        })?;
+        let source = &history.sources[at];
+        if let Err(error) = conditions(source, boot_id, &mut told) {
             tracing::warn!("cannot read {}: {error}", source.path.display());
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::Error;
-use crate::journal::history::{open_stays, told};
+use crate::journal::history::{open_stays, resume};
 use crate::model::alert::Alert;
 use crate::model::code::PathId;
 use crate::model::condition::ConditionNotice;
@@ -388,7 +388,7 @@ fn what_is_recorded_is_not_for_everybody() {
 #[test]
 fn what_was_told_and_is_not_over_is_known_to_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(told(dir.path(), BOOT).unwrap().groups.is_empty(), "there is nothing yet");
+    assert!(resume(dir.path(), BOOT).unwrap().1.groups.is_empty(), "there is nothing yet");
     let sample = crate::report::samples::group;
     let group = |id: &str, status| {
         Entry::Group(Box::new(GroupNotice { id: id.into(), at: at(105), status, ..sample() }))
@@ -409,9 +409,9 @@ fn what_was_told_and_is_not_over_is_known_to_the_next_run() {
     second.entry(group("b", GroupStatus::Resolved));
     second.entry(condition("d", false));
     second.clock(130);
-    let known = told(dir.path(), BOOT).unwrap();
+    let (_, known) = resume(dir.path(), BOOT).unwrap();
     assert_eq!(known.groups.keys().map(|id| &**id).collect::<Vec<_>>(), ["a"]);
     assert_eq!(known.groups["a"].status, GroupStatus::Growing);
     assert_eq!(known.conditions, ["c".into()].into());
-    assert!(told(dir.path(), "another boot").unwrap().conditions.is_empty());
+    assert!(resume(dir.path(), "another boot").unwrap().1.conditions.is_empty());
 }
