@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
@@ -26,6 +26,8 @@ const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const NAMESPACE: &str = "tcptrace-bench";
 /// Transitions of one connection: five on each side.
 const TRANSITIONS: f64 = 10.0;
+/// Connections to one destination within the minute that TIME_WAIT lasts.
+const MOST: usize = 14_000;
 /// Connections under way at once, so that no accept queue overflows.
 const WINDOW: usize = 64;
 
@@ -276,11 +278,11 @@ impl Drop for Namespace {
     }
 }
 
-/// The load itself: `connections` connections over loopback, closed by the client first. Prints how
-/// many seconds they took.
-pub fn generate(connections: usize) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let target = listener.local_addr()?;
+/// The load itself: `connections` connections over loopback, closed by the client first, `rate` of
+/// them a second or as many as there can be. Prints how many seconds they took.
+pub fn generate(connections: usize, rate: Option<u32>) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let port = listener.local_addr()?.port();
     let (begin, begun) = sync_channel(WINDOW);
     let start = Instant::now();
     let server = thread::spawn(move || -> Result<()> {
@@ -290,8 +292,15 @@ pub fn generate(connections: usize) -> Result<()> {
         }
         Ok(())
     });
-    for _ in 0..connections {
-        drop(TcpStream::connect(target)?);
+    for i in 0..connections {
+        if let Some(rate) = rate {
+            // Sleeps last a millisecond or so: what is due by then comes in one go.
+            let due = Duration::from_secs(i as u64) / rate;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+        // Past that, a destination's ports in TIME_WAIT would set the rate.
+        let destination = Ipv4Addr::from(Ipv4Addr::LOCALHOST.to_bits() + (i / MOST) as u32);
+        drop(TcpStream::connect((destination, port))?);
         begin.send(()).context("the server has ended")?;
     }
     drop(begin);

@@ -60,6 +60,9 @@ enum Task {
     Load {
         /// How many
         connections: usize,
+        /// As many a second, rather than as many as there can be
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: Option<u32>,
     },
     /// Make what users install, in `target/dist`: a static binary, .deb, .rpm, a list of what is in it
     Dist {
@@ -91,7 +94,7 @@ fn run(task: Task) -> Result<()> {
         Task::Vm(options) => vm::run(&options),
         Task::Corpus => test::corpus(),
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
-        Task::Load { connections } => bench::generate(connections),
+        Task::Load { connections, rate } => bench::generate(connections, rate),
         Task::Dist { check } => dist::all(check),
         Task::Lint => test::lint(),
     }
