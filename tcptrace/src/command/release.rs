@@ -49,7 +49,8 @@ pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
         let seen = ls::look(&remembered).await?;
         seen.notes.iter().for_each(|note| notice(note));
         let now = clock::now();
-        let admits = |(stay, evidence, finding): &Found| filter.admits_held(stay, evidence, finding);
+        let admits =
+            |(stay, evidence, finding): &Found| filter.admits_held(stay, evidence, finding);
         let sockets = ls::select(seen, admits, args.min_age, now);
         let record = match args.yes && !sockets.is_empty() {
             true => Some(Record::begin(args.record.as_deref(), style, run, sockets.len())?),
@@ -57,7 +58,7 @@ pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
         };
         let rehearsal = !args.yes;
         let mut ending = Ending::new(terms, rehearsal, run, record, stop);
-        let Ended { outcomes, stopped } = ending.all(&sockets, style, now).await;
+        let Ended { outcomes, stopped } = ending.all(&sockets, style).await;
         let account = Account::of(outcomes.iter());
         let why = stopped.as_ref().map(|error| format!("{error:#}"));
         let status = match &why {
@@ -103,7 +104,8 @@ async fn print(
             notice("no half-closed sockets are selected");
         }
         OutputFormat::Text => {
-            let rows = sockets.iter().map(|(stay, evidence, finding)| Row { stay, evidence, finding });
+            let rows =
+                sockets.iter().map(|(stay, evidence, finding)| Row { stay, evidence, finding });
             stdout.line(|out| text::released(out, rows.zip(outcomes), run.means, now));
             let rehearsal = matches!(status, RunStatus::Rehearsed);
             notice(&text::release_account(&account, run.means, rehearsal));

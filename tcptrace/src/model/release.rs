@@ -308,7 +308,11 @@ mod tests {
     #[test]
     fn a_shutdown_is_for_close_wait_with_a_descriptor() {
         let taken = |means: Means| -> Vec<_> {
-            VERDICTS.into_iter().filter(|&v| means.refuses(v).is_none()).map(Verdict::name).collect()
+            VERDICTS
+                .into_iter()
+                .filter(|&v| means.refuses(v).is_none())
+                .map(Verdict::name)
+                .collect()
         };
         let held = ["shared_fd", "data_unread", "eof_unread", "eof_read", "drained"];
         assert_eq!(taken(Means::Shutdown), held);

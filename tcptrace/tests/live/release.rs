@@ -165,7 +165,10 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("STATE"), "{out}");
     assert!(out.trim_end().ends_with("would be shut down"), "{out}");
-    assert!(err.contains("1 of 1 would be shut down; --yes does it\nthe descriptors stay"), "{err}");
+    assert!(
+        err.contains("1 of 1 would be shut down; --yes does it\nthe descriptors stay"),
+        "{err}"
+    );
 }
 
 fn shut_down_the_peer_is_free() {

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow};
-use indicatif::ProgressBar;
 use tokio::time::sleep;
 
 use super::record::Record;
@@ -15,7 +14,6 @@ use crate::model::release::check::Terms;
 use crate::model::release::pace::Pace;
 use crate::model::release::plan::{Target, plan};
 use crate::model::release::{Account, Left, Outcome, Refusal};
-use crate::model::time::Instant;
 use crate::report::json::{Run, RunStatus};
 use crate::sys::clock;
 use crate::sys::privileges::{Capability, Privileges};
@@ -67,12 +65,8 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// Goes through `sockets`, which were seen at `now`.
-    pub async fn all(&mut self, sockets: &[Found], style: &Style, now: Instant) -> Ended {
-        let progress = match self.rehearsal {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::new(sockets.len() as u64),
-        };
+    /// Goes through `sockets`.
+    pub async fn all(&mut self, sockets: &[Found], style: &Style) -> Ended {
         let mut outcomes = Vec::with_capacity(sockets.len());
         let (mut left, mut stopped) = (None, None);
         for socket in sockets {
@@ -81,7 +75,7 @@ impl<'a> Ending<'a> {
                 continue;
             }
             let (outcome, error) = self.one(socket).await;
-            let recorded = self.keep(socket, &outcome, style, now);
+            let recorded = self.keep(socket, &outcome, style);
             stopped = error.or(recorded.err());
             match outcome {
                 Outcome::Left(Left::Interrupted) => left = Some(Left::Interrupted),
@@ -89,9 +83,7 @@ impl<'a> Ending<'a> {
                 _ => {}
             }
             outcomes.push(outcome);
-            progress.inc(1);
         }
-        progress.finish_and_clear();
         let stopped = stopped.or_else(|| self.died(AFTERMATH));
         Ended { outcomes, stopped }
     }
@@ -159,15 +151,9 @@ impl<'a> Ending<'a> {
         ))
     }
 
-    fn keep(
-        &mut self,
-        socket: &Found,
-        outcome: &Outcome,
-        style: &Style,
-        now: Instant,
-    ) -> Result<()> {
+    fn keep(&mut self, socket: &Found, outcome: &Outcome, style: &Style) -> Result<()> {
         match &mut self.record {
-            Some(record) if outcome.is_deed() => record.deed(socket, outcome, style, now),
+            Some(record) if outcome.is_deed() => record.deed(socket, outcome, style),
             _ => Ok(()),
         }
     }
@@ -193,7 +179,8 @@ fn advise(failure: Failure) -> Error {
             true => otherwise.to_owned(),
             false => format!("{} is missing", lacks.name()),
         };
-        Advice::new(format!("{failure} ({why})")).and_try("sudo tcptrace release", "with all rights")
+        Advice::new(format!("{failure} ({why})"))
+            .and_try("sudo tcptrace release", "with all rights")
     };
     match failure {
         Failure::CopyDenied { .. } => {

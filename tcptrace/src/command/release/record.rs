@@ -1,5 +1,5 @@
-//! What was done is noted: in the journal's directory, on stderr (`-v`), and in systemd's journal where
-//! there is one.
+//! What was done is noted: in the journal's directory, and in systemd's journal, or on stderr where there
+//! is none.
 
 use std::io;
 use std::path::Path;
@@ -9,12 +9,11 @@ use anyhow::{Context as _, Result, anyhow};
 use super::ids;
 use crate::advice::Advice;
 use crate::alert;
-use crate::command::Style;
 use crate::command::ls::Found;
+use crate::command::{Style, notice};
 use crate::journal::DIRECTORY;
 use crate::journal::releases::Releases;
 use crate::model::release::{Account, Outcome};
-use crate::model::time::Instant;
 use crate::report::json::{self, Run, RunStatus};
 use crate::report::text::{self, Row};
 
@@ -26,8 +25,6 @@ const WARNING: &str = "4";
 pub struct Record<'a> {
     releases: Releases,
     run: Run<'a>,
-    /// Whether it was said that systemd's journal takes nothing.
-    said: bool,
 }
 
 impl<'a> Record<'a> {
@@ -35,47 +32,34 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// If it cannot.
-    pub fn begin(
-        dir: Option<&Path>,
-        style: &Style,
-        run: Run<'a>,
-        selected: usize,
-    ) -> Result<Self> {
+    pub fn begin(dir: Option<&Path>, style: &Style, run: Run<'a>, selected: usize) -> Result<Self> {
         let dir = dir.unwrap_or(Path::new(DIRECTORY));
         let releases = Releases::open(dir).map_err(|error| {
             let why = format!("what is done could not be noted: {:#}", anyhow!(error));
             anyhow!(Advice::new(why).and_try("tcptrace release --record DIR", "notes it elsewhere"))
         })?;
-        let mut record = Self { releases, run, said: false };
+        let mut record = Self { releases, run };
         record.of_run(RunStatus::Begun(selected), &Account::default(), style)?;
         Ok(record)
     }
 
-    /// Notes what was done to `socket`, which was seen at `now`.
+    /// Notes what was just done to `socket`.
     ///
     /// # Errors
     /// If it cannot be noted.
-    pub fn deed(
-        &mut self,
-        socket: &Found,
-        outcome: &Outcome,
-        style: &Style,
-        now: Instant,
-    ) -> Result<()> {
+    pub fn deed(&mut self, socket: &Found, outcome: &Outcome, style: &Style) -> Result<()> {
         let [id, group] = ids(style, socket);
         let (stay, evidence, finding) = socket;
         let context = style.context(Style::anchor());
-        let run = self.run;
+        let (run, now) = (self.run, context.anchor.monotonic);
         let seen = (stay, evidence, finding);
-        let line = self.add(|out| {
-            json::release(out, context, &run, (&id, &group), seen, outcome, now)
-        })?;
+        let line =
+            self.add(|out| json::release(out, context, &run, (&id, &group), seen, outcome, now))?;
         let row = Row { stay, evidence, finding };
         let note = text::release_note(&row, outcome, run.means, run.asker, now);
-        tracing::info!("{note}");
         let pid = finding.blame.as_ref().map(|blame| blame.process.pid.to_string());
         let priority = if matches!(outcome, Outcome::Failed(_)) { WARNING } else { NOTICE };
-        self.log(&note, priority, pid.as_deref(), &line);
+        log(&note, priority, pid.as_deref(), &line);
         Ok(())
     }
 
@@ -92,9 +76,8 @@ impl<'a> Record<'a> {
         let at = context.anchor.monotonic;
         let line = self.add(|out| json::release_run(out, context, &run, status, account, at))?;
         let note = text::release_run_note(status, account, run.means, run.asker);
-        tracing::info!("{note}");
         let priority = if matches!(status, RunStatus::Stopped(_)) { WARNING } else { NOTICE };
-        self.log(&note, priority, None, &line);
+        log(&note, priority, None, &line);
         Ok(())
     }
 
@@ -105,24 +88,20 @@ impl<'a> Record<'a> {
         added.with_context(|| format!("cannot add to {}", self.releases.path().display()))?;
         Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned())
     }
+}
 
-    fn log(&mut self, note: &str, priority: &str, pid: Option<&str>, line: &str) {
-        let mut fields = vec![
-            ("MESSAGE", note),
-            ("PRIORITY", priority),
-            ("SYSLOG_IDENTIFIER", "tcptrace"),
-            ("TCPTRACE_RELEASE", line),
-        ];
-        // With it, `journalctl -u` of the process's unit shows the entry too.
-        fields.extend(pid.map(|pid| ("OBJECT_PID", pid)));
-        match alert::note(&fields) {
-            // There is no systemd.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if !self.said => {
-                self.said = true;
-                tracing::warn!("systemd's journal takes nothing: {error}");
-            }
-            _ => {}
-        }
+/// Adds an entry to systemd's journal; says it on stderr where that takes none.
+fn log(note: &str, priority: &str, pid: Option<&str>, line: &str) {
+    let mut fields = vec![
+        ("MESSAGE", note),
+        ("PRIORITY", priority),
+        ("SYSLOG_IDENTIFIER", "tcptrace"),
+        ("TCPTRACE_RELEASE", line),
+    ];
+    // With it, `journalctl -u` of the process's unit shows the entry too.
+    fields.extend(pid.map(|pid| ("OBJECT_PID", pid)));
+    match alert::note(&fields) {
+        Ok(()) => tracing::info!("{note}"),
+        Err(_) => notice(note),
     }
 }

@@ -61,9 +61,10 @@ pub fn check(expected: &Expected, look: &Look, quiet: Duration) -> Option<Outcom
     }
     if look.state != expected.state.state() {
         return Some(match look.state {
-            over @ (TcpState::LastAck | TcpState::Closing | TcpState::TimeWait | TcpState::Close) => {
-                Outcome::Gone(Gone::Over(over))
-            }
+            over @ (TcpState::LastAck
+            | TcpState::Closing
+            | TcpState::TimeWait
+            | TcpState::Close) => Outcome::Gone(Gone::Over(over)),
             live => Outcome::Refused(Refusal::Live(live)),
         });
     }

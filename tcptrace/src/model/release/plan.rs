@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::check::{Expected, Terms};
 use super::Refusal;
+use super::check::{Expected, Terms};
 use crate::model::evidence::Evidence;
 use crate::model::process::{Holder, Process};
 use crate::model::stay::Stay;
@@ -94,11 +94,8 @@ mod tests {
     use crate::model::verdict::find;
     use crate::report::samples;
 
-    const TERMS: Terms = Terms {
-        means: Means::Shutdown,
-        allow_sigpipe: false,
-        quiet: Duration::from_secs(60),
-    };
+    const TERMS: Terms =
+        Terms { means: Means::Shutdown, allow_sigpipe: false, quiet: Duration::from_secs(60) };
 
     fn planned(
         evidence: Evidence,

@@ -7,6 +7,7 @@ use super::{Context, line, socket_line};
 use crate::model::evidence::Evidence;
 use crate::model::release::pace::Rate;
 use crate::model::release::{Account, Asker, Means, Outcome};
+use crate::model::socket::TcpState;
 use crate::model::stay::Stay;
 use crate::model::time::Instant;
 use crate::model::verdict::Finding;
@@ -52,7 +53,7 @@ pub fn release(
 ) -> io::Result<()> {
     let (reason, why, new_state) = match outcome {
         Outcome::Would => (None, None, None),
-        Outcome::Ended(state) => (None, None, state.map(|state| state.name())),
+        Outcome::Ended(state) => (None, None, state.map(TcpState::name)),
         Outcome::Refused(refusal) => (Some(refusal.name()), Some(refusal.to_string()), None),
         Outcome::Gone(gone) => (Some(gone.name()), Some(gone.to_string()), None),
         Outcome::Left(left) => (Some(left.name()), Some(left.to_string()), None),
@@ -124,7 +125,6 @@ mod tests {
 
     use super::*;
     use crate::model::release::{Gone, Left, Refusal};
-    use crate::model::socket::TcpState;
     use crate::report::samples;
 
     fn asker() -> Asker {

@@ -106,11 +106,9 @@ pub fn release_run_note(
         RunStatus::Rehearsed => format!("rehearsal of {means} of {all} sockets, asked by {by}"),
         RunStatus::Begun(all) => format!("{means} of {all} sockets begins, asked by {by}"),
         RunStatus::Ended => format!("{} of {all} sockets released ({means})", account.ended),
-        RunStatus::Stopped(why) => format!(
-            "stopped after {} of {all} sockets ({means}): {}",
-            account.ended,
-            Escaped(why)
-        ),
+        RunStatus::Stopped(why) => {
+            format!("stopped after {} of {all} sockets ({means}): {}", account.ended, Escaped(why))
+        }
     }
 }
 
@@ -137,8 +135,7 @@ pub fn release_account(account: &Account, means: Means, rehearsal: bool) -> Stri
         true => (account.would, "would be "),
         false => (account.ended, ""),
     };
-    let mut line =
-        format!("{} of {} {would}{done}", Count(count), Count(account.selected()));
+    let mut line = format!("{} of {} {would}{done}", Count(count), Count(account.selected()));
     for (count, what) in [
         (account.refused, "refused"),
         (account.gone, "gone meanwhile"),

@@ -138,9 +138,11 @@ mod tests {
         let (unix, _other) = UnixStream::pair().unwrap();
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = std::fs::File::open("/proc/self/stat").unwrap();
-        for look in
-            [look(&unix, Instant::default()), look(&udp, Instant::default()), look(&file, Instant::default())]
-        {
+        for look in [
+            look(&unix, Instant::default()),
+            look(&udp, Instant::default()),
+            look(&file, Instant::default()),
+        ] {
             assert_eq!(look.unwrap(), None);
         }
     }

@@ -76,11 +76,7 @@ impl Pins {
     }
 
     /// One of `processes`, by pid and start, that has ended since it was pinned. Waits `patience` for it.
-    pub fn ended(
-        &self,
-        processes: &[(u32, Option<u64>)],
-        patience: Duration,
-    ) -> Option<u32> {
+    pub fn ended(&self, processes: &[(u32, Option<u64>)], patience: Duration) -> Option<u32> {
         let pinned: Vec<_> = processes.iter().filter_map(|key| self.0.get(key)?.as_ref()).collect();
         let mut fds: Vec<_> =
             pinned.iter().map(|pinned| PollFd::new(&pinned.fd, PollFlags::IN)).collect();

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn masks_are_hexadecimal() {
-        let status = b"Name:\t\xff\nSigQ:\t0/1\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001000\n\
+        let status =
+            b"Name:\t\xff\nSigQ:\t0/1\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001000\n\
             SigCgt:\t0000000000000002\n";
         assert_eq!(parse(status), Some(PIPE | 2));
         assert_eq!(parse(b"SigIgn:\t0\nSigCgt:\tx\n"), None);

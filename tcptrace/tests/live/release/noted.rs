@@ -8,9 +8,9 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use super::{Released, Stuck, wait_until};
-use crate::record::recording;
-use crate::watcher::{DEADLINE, command, finish, fresh_directory};
+use super::{Released, Stuck};
+use crate::record::wait_until_kept;
+use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -22,11 +22,13 @@ pub fn trials() -> Vec<Trial> {
 
 fn beside_a_running_watch_with_its_exact_ages() {
     let dir = fresh_directory();
-    let watch = recording(&dir);
+    let mut watch =
+        Tcptrace::start(&["watch", "--close-wait", "1s", "--record", dir.to_str().unwrap()]);
     let stuck = Stuck::new();
-    crate::record::wait_until_kept(&dir, stuck.held.cookie);
+    watch.alert(stuck.held.cookie, "firing");
+    wait_until_kept(&dir, stuck.held.cookie);
     let mut release = command();
-    release.args(["release", "--min-age", "0s", "--yes", "-v", "-o", "json", "--pid", &stuck.pid]);
+    release.args(["release", "--min-age", "0s", "--yes", "-o", "json", "--pid", &stuck.pid]);
     release.env("SUDO_USER", "alice\n\x1b[31m").arg("--record").arg(&dir);
     let released = Released::of(&mut release);
     assert_eq!((released.code, released.result()), (Some(0), "ended"), "{}", released.err);
@@ -50,15 +52,8 @@ fn beside_a_running_watch_with_its_exact_ages() {
     assert!(released.err.contains("asked by uid 0"), "{}", released.err);
 
     // The watch sees how it ended, once it is clear that the program does not close.
-    let cookie = stuck.held.cookie.to_string();
-    wait_until("its end in the record", || {
-        let mut export = command();
-        let (code, out, err) = finish(export.arg("export").arg(&dir).args(["--format", "jsonl"]));
-        assert_eq!(code, Some(0), "{err}");
-        let stays = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let mut stays = stays.filter(|stay| stay["cookie"] == cookie);
-        stays.any(|stay| stay["state"] == "CLOSE_WAIT" && stay["ended_by"] == "shutdown")
-    });
+    let told = watch.alert(stuck.held.cookie, "resolved");
+    assert_eq!(told["ended_by"], "shutdown", "{told:#}");
     watch.stop();
 }
 

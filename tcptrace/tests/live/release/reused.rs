@@ -181,9 +181,10 @@ fn swap_for_ever(
         rustix::io::dup2(live, &mut slot).unwrap();
         drop(victim);
         pause(round * 5);
-        if round % 16 == 0 {
+        if round % 4 == 0 {
             let _nothing_is_opened = victims.lock().unwrap();
             drop(slot);
+            pause(round * 3);
             slot = rustix::io::dup(live).unwrap();
             assert_eq!(slot.as_raw_fd(), number, "the lowest that is free");
         }
