@@ -45,7 +45,6 @@ pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
     let asker = asker();
     let run = Run { means: terms.means, rate: args.rate, limit: args.limit, asker: &asker };
     runtime()?.block_on(async {
-        let stop = Stop::new()?;
         let seen = ls::look(&remembered).await?;
         seen.notes.iter().for_each(|note| notice(note));
         let now = clock::now();
@@ -56,15 +55,15 @@ pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
             true => Some(Record::begin(args.record.as_deref(), style, run, sockets.len())?),
             false => None,
         };
-        let rehearsal = !args.yes;
-        let mut ending = Ending::new(terms, rehearsal, run, record, stop);
+        let stop = args.yes.then(Stop::new).transpose()?;
+        let mut ending = Ending::new(terms, run, record, stop);
         let Ended { outcomes, stopped } = ending.all(&sockets, style).await;
         let account = Account::of(outcomes.iter());
         let why = stopped.as_ref().map(|error| format!("{error:#}"));
         let status = match &why {
             Some(why) => RunStatus::Stopped(why),
-            None if rehearsal => RunStatus::Rehearsed,
-            None => RunStatus::Ended,
+            None if args.yes => RunStatus::Ended,
+            None => RunStatus::Rehearsed,
         };
         let recorded = ending.finish(status, &account, style);
         print(&sockets, &outcomes, &run, status, style, now).await?;

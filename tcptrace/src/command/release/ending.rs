@@ -25,11 +25,11 @@ const AFTERMATH: Duration = Duration::from_millis(250);
 /// See the module.
 pub struct Ending<'a> {
     terms: Terms,
-    rehearsal: bool,
     limit: Option<usize>,
     pace: Pace,
     record: Option<Record<'a>>,
-    stop: Stop,
+    /// `None`: a rehearsal, which takes no time.
+    stop: Option<Stop>,
     pins: Pins,
     /// Whose sockets have been ended, by pid and start.
     touched: Vec<(u32, Option<u64>)>,
@@ -45,16 +45,9 @@ pub struct Ended {
 }
 
 impl<'a> Ending<'a> {
-    pub fn new(
-        terms: Terms,
-        rehearsal: bool,
-        run: Run<'_>,
-        record: Option<Record<'a>>,
-        stop: Stop,
-    ) -> Self {
+    pub fn new(terms: Terms, run: Run<'_>, record: Option<Record<'a>>, stop: Option<Stop>) -> Self {
         Self {
             terms,
-            rehearsal,
             limit: run.limit,
             pace: Pace::new(run.rate),
             record,
@@ -96,11 +89,11 @@ impl<'a> Ending<'a> {
         if self.limit == Some(self.ended) {
             return (Outcome::Left(Left::Limit), None);
         }
-        if !self.rehearsal {
+        if let Some(stop) = &mut self.stop {
             let wait = sleep(self.pace.wait(clock::now()));
             tokio::select! {
                 biased;
-                () = self.stop.requested() => return (Outcome::Left(Left::Interrupted), None),
+                () = stop.requested() => return (Outcome::Left(Left::Interrupted), None),
                 () = wait => {}
             }
             if let Some(error) = self.died(Duration::ZERO) {
@@ -112,7 +105,7 @@ impl<'a> Ending<'a> {
             Ok(target) => target,
             Err(refusal) => return (Outcome::Refused(refusal), None),
         };
-        match end(&target, &self.terms, self.rehearsal, &mut self.pins) {
+        match end(&target, &self.terms, self.stop.is_none(), &mut self.pins) {
             Ok(outcome) => {
                 self.count(&target, &outcome);
                 (outcome, None)
@@ -137,7 +130,7 @@ impl<'a> Ending<'a> {
         self.ended += 1;
         for (process, _) in &target.descriptors {
             let key = (process.pid, process.start_ticks);
-            if !self.rehearsal && !self.touched.contains(&key) {
+            if self.stop.is_some() && !self.touched.contains(&key) {
                 self.touched.push(key);
             }
         }
