@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use anyhow::{Context as _, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use tokio::time::sleep;
 
 use super::record::Record;
@@ -192,6 +192,6 @@ fn advise(failure: Failure) -> Error {
             Advice::new(failure.to_string())
                 .and_try("tcptrace release", "without --abort: shuts them down")
         ),
-        failure => Err::<(), _>(failure).context("something is not as it should be").unwrap_err(),
+        failure => Error::new(failure).context("something is not as it should be"),
     }
 }
