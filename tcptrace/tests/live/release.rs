@@ -56,9 +56,14 @@ struct Stuck {
 
 impl Stuck {
     fn new() -> Self {
+        Self::at("127.0.0.1", "127.0.0.1")
+    }
+
+    /// With a server on `address`, to which the client connects `by` another one.
+    fn at(address: &str, by: &str) -> Self {
         let mut server = Actor::start();
-        let listener = server.listen("127.0.0.1");
-        let (held, client) = leave(&mut server, listener);
+        let listener = server.listen(address);
+        let (held, client) = leave_by(&mut server, listener, by);
         let pid = server.pid().to_string();
         let stuck = Self { server, pid, listener, held, client };
         stuck.await_states("CLOSE-WAIT", "FIN-WAIT-2");
@@ -89,7 +94,11 @@ impl Stuck {
 
 /// Has a client connect to `server` and end its side.
 fn leave(server: &mut Actor, listener: Sock) -> (Sock, TcpStream) {
-    let client = TcpStream::connect(("127.0.0.1", listener.local_port)).unwrap();
+    leave_by(server, listener, "127.0.0.1")
+}
+
+fn leave_by(server: &mut Actor, listener: Sock, address: &str) -> (Sock, TcpStream) {
+    let client = TcpStream::connect((address, listener.local_port)).unwrap();
     let held = server.accept(listener);
     client.shutdown(Shutdown::Write).unwrap();
     (held, client)
@@ -185,14 +194,17 @@ fn shut_down_the_peer_is_free() {
     assert!(stuck.release(&["--yes"]).sockets.is_empty());
 }
 
+/// In each family, and by IPv4 to a socket of IPv6, as Java's are.
 fn aborted_the_peer_gets_a_reset() {
-    let mut stuck = Stuck::new();
-    let released = stuck.release(&["--yes", "--abort"]);
-    assert_eq!((released.code, released.result()), (Some(0), "ended"), "{}", released.err);
-    assert_eq!(released.sockets[0]["new_state"], "CLOSE");
-    let error = stuck.client.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    assert_eq!(stuck.states(), (None, None));
+    for (address, by) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")] {
+        let mut stuck = Stuck::at(address, by);
+        let released = stuck.release(&["--yes", "--abort"]);
+        assert_eq!((released.code, released.result()), (Some(0), "ended"), "{}", released.err);
+        assert_eq!(released.sockets[0]["new_state"], "CLOSE");
+        let error = stuck.client.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{address}");
+        assert_eq!(stuck.states(), (None, None));
+    }
 }
 
 fn the_oldest_first_and_no_more_than_asked_for() {

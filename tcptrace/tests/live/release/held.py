@@ -5,6 +5,7 @@ ends with it.
 """
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -34,9 +35,9 @@ def write(connection):
         say(type(error).__name__)
 
 
-def obey(connection):
+def obey(connection, **more):
     for line in sys.stdin:
-        {"write": write}[line.strip()](connection)
+        {"write": lambda: write(connection), **more}[line.strip()]()
 
 
 def child_closes():
@@ -80,9 +81,26 @@ def sigpipe_blocked():
     obey(connection)
 
 
+def edge_triggered():
+    """Is told of the end of file, and does nothing about it. Another one asks for no events at all."""
+    connection = accept()
+    edge, none = select.epoll(), select.epoll()
+    edge.register(connection, select.EPOLLIN | select.EPOLLET)
+    none.register(connection, 0)
+    edge.poll()
+    say("held")
+
+    def hang_ups():
+        events = [event for loop in (edge, none) for _, event in loop.poll(0)]
+        say(sum(event & select.EPOLLHUP > 0 for event in events))
+
+    obey(connection, hang_ups=hang_ups)
+
+
 {case.__name__: case for case in [
     child_closes,
     child_holds,
     sigpipe_default,
     sigpipe_blocked,
+    edge_triggered,
 ]}[sys.argv[1]]()

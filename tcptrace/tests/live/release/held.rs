@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         one_fin_however_many_hold,
         sigpipe_at_its_default,
         sigpipe_blocked,
+        event_loops_are_told_once_more,
     ]
 }
 
@@ -126,4 +127,16 @@ fn sigpipe_blocked() {
     assert_eq!(program.release(&["--allow-sigpipe"]).result(), "ended");
     writeln!(program.stdin.as_mut().unwrap(), "write").unwrap();
     assert_eq!(program.line(), "BrokenPipeError");
+}
+
+/// Also one that has missed the edge, and one that asks for nothing.
+fn event_loops_are_told_once_more() {
+    let mut program = Program::start("edge_triggered");
+    let hang_ups = |program: &mut Program| {
+        writeln!(program.stdin.as_mut().unwrap(), "hang_ups").unwrap();
+        program.line()
+    };
+    assert_eq!(hang_ups(&mut program), "0");
+    assert_eq!(program.release(&[]).result(), "ended");
+    assert_eq!(hang_ups(&mut program), "2");
 }
