@@ -1,10 +1,12 @@
 //! Tests and checks.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::build::{self, OBJECT, bpf_cargo};
+use crate::fuzz;
 use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
 use crate::vm;
@@ -58,6 +60,8 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     if !slow || filter.is_some() {
         return Ok(());
     }
+    fuzz::miri()?;
+    fuzz::fuzz(Duration::from_secs(20), None, false)?;
     step("tests on other kernels, under emulation");
     let guests = vm::Options { all: true, jobs: 2, cpus: 1, ..vm::Options::default() };
     vm::run(&guests)?;

@@ -13,6 +13,7 @@ mod deeds;
 mod events;
 mod guest;
 mod host;
+mod hostile;
 mod load;
 mod ls;
 mod metrics;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         watch::trials(),
         deeds::trials(),
         code::trials(),
+        hostile::trials(),
         corpus::trials(),
         events::trials(),
         ls::trials(),
