@@ -24,7 +24,8 @@ pub fn fuzz(each: Duration, only: Option<&str>, grow: bool) -> Result<()> {
     {
         bail!("there is no target {only}: {}", names.join(", "));
     }
-    let chosen: Vec<_> = names.iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
+    let chosen: Vec<_> =
+        names.iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
     setup::cargo_fuzz()?;
     step("building the fuzz targets");
     run(cargo_fuzz("build")?.args(SANITIZER))?;

@@ -55,7 +55,12 @@ impl Keeper {
     }
 
     /// Has its peer leave, and waits for what is told.
-    fn is_left(&self, server: &mut Actor, listener: crate::actor::Sock, by: &mut Tcptrace) -> Value {
+    fn is_left(
+        &self,
+        server: &mut Actor,
+        listener: crate::actor::Sock,
+        by: &mut Tcptrace,
+    ) -> Value {
         let accepted = server.accept(listener);
         server.close(accepted);
         let alert = by.wait_for("alert on the keeper", |line| {

@@ -24,20 +24,7 @@ fn blob() -> Vec<u8> {
         // 3: union { struct inner in; }
         vec![0, KIND_UNION << 24 | 1, 8, inside, 2, 0],
         // 4: struct outer
-        vec![
-            outer,
-            1 << 31 | KIND_STRUCT << 24 | 3,
-            16,
-            a,
-            1,
-            0,
-            0,
-            3,
-            32,
-            bits,
-            1,
-            3 << 24 | 96,
-        ],
+        vec![outer, 1 << 31 | KIND_STRUCT << 24 | 3, 16, a, 1, 0, 0, 3, 32, bits, 1, 3 << 24 | 96],
         // 5: enum e { ONE = 1 }
         vec![e, KIND_ENUM << 24 | 1, 4, one, 1],
         // 6: int (int x, int y), 7: the function f of that type
@@ -88,7 +75,7 @@ fn types_without_end_are_damage() {
 #[test]
 fn offsets_that_do_not_fit_are_damage() {
     // Nine structures, each at the end of what the one around it can have.
-    let last = u32::MAX & !7;
+    let last = !7;
     let nested = (0..9).flat_map(|depth| {
         let (name, member) = (u32::from(depth == 0), if depth == 8 { 3 } else { 0 });
         [name, KIND_STRUCT << 24 | 1, 8, member, depth + 2, last]

@@ -164,7 +164,8 @@ torn line\n";
             inode: 1,
             path: Some(path.to_owned()),
         };
-        let mut mappings = vec![mapping(0x1000, "/a"), mapping(0x2000, "/b"), mapping(0x9000, "/c")];
+        let mut mappings =
+            vec![mapping(0x1000, "/a"), mapping(0x2000, "/b"), mapping(0x9000, "/c")];
         let stack: Vec<u8> =
             [7u64, 0x9010, 0x3000, 0x9020].into_iter().flat_map(u64::to_ne_bytes).collect();
         let chosen = on_stack(&mappings, 0x1800, &stack);

@@ -63,10 +63,11 @@ impl Namer {
         let named = self.ask(thread);
         let took = began.elapsed();
         self.pause = (took >= LONG).then(|| began + 2 * took);
-        named.map_err(|error| {
-            tracing::warn!("a stack of process {} is not named: {error}", thread.pid);
-        })
-        .or(Ok(None))
+        named
+            .map_err(|error| {
+                tracing::warn!("a stack of process {} is not named: {error}", thread.pid);
+            })
+            .or(Ok(None))
     }
 
     fn ask(&mut self, thread: &Thread) -> io::Result<Option<Stack>> {
@@ -123,7 +124,7 @@ pub fn serve() -> ExitCode {
         (Resource::Core, 0),
     ];
     for (resource, limit) in limits {
-        // Where that is not allowed, the limits of the service are left.
+        // Where a filter of system calls refuses it, those of the service are left.
         let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
     let stdin = io::stdin().lock();

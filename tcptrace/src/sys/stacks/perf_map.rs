@@ -35,11 +35,11 @@ pub fn read(pid: u32) -> Option<Vec<u8>> {
 /// have been moved.
 pub fn name(map: &[u8], address: u64) -> Option<String> {
     let lines = map.split(|&byte| byte == b'\n');
-    let names = lines.filter_map(|line| {
+    let mut names = lines.filter_map(|line| {
         let (start, size, name) = parse(line)?;
         (address.checked_sub(start)? < size).then_some(name)
     });
-    names.last().map(|name| String::from_utf8_lossy(name).into_owned())
+    names.next_back().map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
 /// A line `START SIZE NAME`, both numbers in hexadecimal; the name may contain anything.

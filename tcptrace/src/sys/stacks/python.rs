@@ -132,7 +132,10 @@ impl Pythons {
 /// Where the Python of a process is, if it is one that is known.
 fn find(pid: u32, maps: &[u8]) -> Option<Python> {
     // A program that has its Python in a shared library has none of its own.
-    maps::beginnings(maps).filter(is_python).take(MOST_FILES).find_map(|mapping| of_file(pid, &mapping))
+    maps::beginnings(maps)
+        .filter(is_python)
+        .take(MOST_FILES)
+        .find_map(|mapping| of_file(pid, &mapping))
 }
 
 fn is_python(mapping: &Mapping) -> bool {
