@@ -28,7 +28,7 @@ use crate::model::code::{PathId, Stack};
 /// How long a copy of a stack waits at most until its process's mappings are read.
 const DRAIN: Duration = Duration::from_millis(50);
 /// How long a name is waited for: longer than [`namer`] takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// The thread's other end.
 pub struct Stacks {

@@ -26,9 +26,9 @@ use crate::sys::process;
 pub const ARGUMENT: &str = "name-stack";
 
 /// How long one may take. The disk may be slow.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// One that took longer is followed by a pause that is as long: whoever is looked at next does not pay for it.
-const LONG: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(5);
 /// Processes that were killed and do not end, as those that wait for a file server.
 const MOST_LEFT: usize = 4;
 /// Bytes of memory that it may use, files that are mapped not counted.

@@ -8,15 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifdef LINK
-/* As a linker or objcopy would make it: the file with the debug information, and its checksum. */
-__asm__(".section .gnu_debuglink,\"\",@progbits\n"
-        ".asciz \"" LINK "\"\n"
-        ".balign 4\n"
-        ".long 0x12345678\n"
-        ".text\n");
-#endif
-
 static unsigned short port;
 
 __attribute__((noinline)) void keep_a_connection(void)
