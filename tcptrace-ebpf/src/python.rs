@@ -9,7 +9,6 @@
 //! version before it names a process here.
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user},
     macros::{btf_tracepoint, map},
     maps::{LruHashMap, RingBuf},
@@ -51,7 +50,8 @@ pub fn execed(_ctx: BtfTracePointContext) -> i32 {
     // One that finds no room is met when its first stack is copied.
     if let Some(mut entry) = EXECS.reserve::<u64>(0) {
         entry.write(bpf_get_current_pid_tgid() >> 32);
-        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+        // Wakes the reader if it sleeps.
+        entry.submit(0);
     }
     0
 }

@@ -8,7 +8,6 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
     helpers::bpf_get_current_pid_tgid,
     helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_user, bpf_task_pt_regs},
     macros::map,
@@ -106,6 +105,7 @@ fn copy(regs: KernelPtr, path: u32, pid: u32, frame: u64) -> bool {
         (&raw mut (*record).len).write(len as u32);
         python::copy(record, frame);
     }
-    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    // Wakes the reader if it sleeps.
+    entry.submit(0);
     len != 0
 }

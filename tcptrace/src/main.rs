@@ -8,9 +8,13 @@ use clap::CommandFactory as _;
 use tcptrace::advice::Advice;
 use tcptrace::cli::{Cli, Command};
 use tcptrace::command;
+use tcptrace::sys::stacks::namer;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == namer::ARGUMENT) {
+        return namer::serve();
+    }
     let cli = match Cli::try_read() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && is_check() => {

@@ -3,12 +3,14 @@
 mod bench;
 mod build;
 mod dist;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
 mod vm;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -70,6 +72,19 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Feed everything that reads from outside with what nobody would send
+    Fuzz {
+        /// How long each target is fed
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Keep what shows new behaviour in `fuzz/corpus`
+        #[arg(long)]
+        grow: bool,
+        /// Only this one of `fuzz/targets`
+        target: Option<String>,
+    },
+    /// Run the tests of the decoders under miri
+    Miri,
     /// Check formatting, lints, licences and advisories
     Lint,
 }
@@ -96,6 +111,10 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
         Task::Load { connections, rate } => bench::generate(connections, rate),
         Task::Dist { check } => dist::all(check),
+        Task::Fuzz { seconds, grow, target } => {
+            fuzz::fuzz(Duration::from_secs(seconds), target.as_deref(), grow)
+        }
+        Task::Miri => fuzz::miri(),
         Task::Lint => test::lint(),
     }
 }

@@ -12,6 +12,8 @@ use crate::shell::{as_root, cargo, output, run, show, step, succeeds, target};
 pub const NIGHTLY: &str = "nightly-2026-05-20";
 /// The last that links with the LLVM of that compiler.
 const BPF_LINKER: &str = "0.10.4";
+/// What `fuzz/` is built and run with.
+const CARGO_FUZZ: &str = "0.13.1";
 
 /// The pinned nightly, with the sources of the standard library.
 pub fn nightly() -> Result<()> {
@@ -52,6 +54,33 @@ pub fn bpf_linker() -> Result<PathBuf> {
     install.arg(&tools).current_dir("/");
     run(&mut install).with_context(|| format!("try by hand: {}", show(&install)))?;
     Ok(bin)
+}
+
+/// The pinned cargo-fuzz, under `target/`, and the C++ compiler that its library is built with.
+pub fn cargo_fuzz() -> Result<()> {
+    nightly()?;
+    if !succeeds(Command::new("c++").arg("--version")) {
+        apt(&["g++"])?;
+    }
+    let tools = target().join("tools");
+    let wanted = format!("cargo-fuzz {CARGO_FUZZ}");
+    let version = Command::new(tools.join("bin/cargo-fuzz")).arg("--version").output();
+    if version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted) {
+        return Ok(());
+    }
+    step(&format!("building {wanted} into {}", tools.join("bin").display()));
+    let mut install = cargo();
+    install.args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--root"]);
+    install.arg(&tools).current_dir("/");
+    run(&mut install).with_context(|| format!("try by hand: {}", show(&install)))
+}
+
+/// miri of the pinned nightly.
+pub fn miri() -> Result<()> {
+    nightly()?;
+    let mut add = Command::new("rustup");
+    add.args(["component", "add", "miri", "--toolchain", NIGHTLY]);
+    run(&mut add).with_context(|| format!("try by hand: {}", show(&add)))
 }
 
 /// A C compiler, which some dependencies are built with.

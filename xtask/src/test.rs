@@ -1,10 +1,12 @@
 //! Tests and checks.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::build::{self, CHECKED, OBJECT, bpf_cargo};
+use crate::fuzz;
 use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
 use crate::vm;
@@ -68,6 +70,8 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     if !slow {
         return Ok(());
     }
+    fuzz::miri()?;
+    fuzz::fuzz(Duration::from_secs(20), None, false)?;
     step("tests where something is taken away");
     vm::run(&vm::Options {
         all: false,

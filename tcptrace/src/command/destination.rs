@@ -37,6 +37,12 @@ fn to_file(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> io::Result<()> {
+    // The kernel knows whose links are not to be followed (fs.protected_symlinks), but is not asked when
+    // they are only read.
+    match fs::metadata(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     // A link stays one, and its file is replaced.
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -47,14 +53,13 @@ fn to_file(
         return write(&mut out).and_then(|()| out.flush());
     }
     let beside = beside(&path)?;
-    let written = File::create_new(&beside).and_then(|file| {
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        out.into_inner()?.sync_all()?;
-        fs::rename(&beside, &path)
-    });
+    let file = File::create_new(&beside)?;
+    let mut out = BufWriter::new(file);
+    let written = write(&mut out)
+        .and_then(|()| out.into_inner()?.sync_all())
+        .and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
-        // There may be none, and the first error is the one to tell.
+        // The first error is the one to tell.
         let _ = fs::remove_file(&beside);
     }
     written

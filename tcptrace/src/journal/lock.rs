@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::Error;
+use crate::sys::regular;
 
 const NAME: &str = "lock";
 /// A reader that asks whether somebody records has the lock for a moment.
@@ -34,7 +35,12 @@ impl Lock {
         let failed = |source| Error::Directory { dir: dir.to_owned(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o640);
+        // Neither somebody else's link, whose file would be written over, nor a pipe.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         let mut file = options.open(&path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("its lock is no regular file")));
+        }
         for _ in 0..TRIES {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
@@ -63,6 +69,34 @@ impl Lock {
 
 /// Whether a recorder is at work in `dir`.
 pub fn is_taken(dir: &Path) -> bool {
-    let Ok(file) = File::open(dir.join(NAME)) else { return false };
+    let Ok(file) = regular::open_no_link(&dir.join(NAME)) else { return false };
     flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_the_lock_is_a_link_to_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(NAME)).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(Error::Directory { .. })));
+        assert!(!is_taken(dir.path()));
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join(NAME);
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(Error::Directory { .. })));
+        assert!(!is_taken(dir.path()));
+    }
 }

@@ -1,8 +1,9 @@
 //! What a shard looks like. `docs/journal.md` explains it; a change of it is a new [`VERSION`].
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+
+use crate::sys::regular;
 
 /// `tcpt`: what `file` and the reader know a shard by.
 pub const APPLICATION: u32 = 0x7463_7074;
@@ -33,7 +34,7 @@ pub enum NotOurs {
 /// Those of reading.
 pub fn identify(path: &Path) -> io::Result<Result<u32, NotOurs>> {
     let mut header = Vec::new();
-    File::open(path)?.take(100).read_to_end(&mut header)?;
+    regular::open(path)?.take(100).read_to_end(&mut header)?;
     Ok(of_header(&header))
 }
 

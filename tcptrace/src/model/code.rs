@@ -21,6 +21,11 @@ impl PathId {
     pub fn new(id: u32) -> Option<Self> {
         NonZeroU32::new(id).map(Self)
     }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
 }
 
 /// A code path as a person would name it, and its part in the matter.

@@ -31,6 +31,9 @@ const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 /// Deeper nesting than any kernel structure has; a cycle in broken BTF ends here.
 const DEEPEST: usize = 32;
+/// More members than any kernel structure has, those of structures inside it included. Broken BTF can
+/// nest so that there is no end of them.
+const MOST_MEMBERS: usize = 1 << 16;
 
 /// Why an offset cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +65,8 @@ pub enum BtfError {
         want: u32,
     },
 }
+
+const OUTSIDE: BtfError = BtfError::Damaged("a member lies outside of what can be addressed");
 
 type Result<T> = core::result::Result<T, BtfError>;
 
@@ -190,7 +195,10 @@ impl<'a> Btf<'a> {
     fn size(&self, id: u32) -> Result<u32> {
         let mut found = self.resolve(id)?;
         let mut count = 1u32;
-        while found.kind == KIND_ARRAY {
+        for _ in 0..DEEPEST {
+            if found.kind != KIND_ARRAY {
+                break;
+            }
             let mut array = found.rest;
             let element = array.get_u32_ne();
             array.advance(4);
@@ -214,21 +222,31 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// Finds `name` in `of` or in its anonymous structures and unions.
-    fn member(&self, of: Type<'a>, name: &str, depth: usize) -> Result<Option<(u32, u32)>> {
+    /// Finds `name` in `of` or in its anonymous structures and unions, of which no more than `left`
+    /// members are looked at.
+    fn member(
+        &self,
+        of: Type<'a>,
+        name: &str,
+        depth: usize,
+        left: &mut usize,
+    ) -> Result<Option<(u32, u32)>> {
+        const ENDLESS: BtfError = BtfError::Damaged("structures nested without end");
         if depth == DEEPEST {
-            return Err(BtfError::Damaged("structures nested without end"));
+            return Err(ENDLESS);
         }
         for member in self.members(of) {
+            *left = left.checked_sub(1).ok_or(ENDLESS)?;
             if self.is_named(member.name, name) {
                 let byte = (member.bit_offset % 8 == 0).then_some(member.bit_offset / 8);
                 return Ok(byte.map(|byte| (byte, member.of_type)));
             }
             if self.is_named(member.name, "")
                 && let Some((inner, of_type)) =
-                    self.member(self.resolve(member.of_type)?, name, depth + 1)?
+                    self.member(self.resolve(member.of_type)?, name, depth + 1, left)?
             {
-                return Ok(Some((member.bit_offset / 8 + inner, of_type)));
+                let offset = (member.bit_offset / 8).checked_add(inner);
+                return Ok(Some((offset.ok_or(OUTSIDE)?, of_type)));
             }
         }
         Ok(None)
@@ -244,8 +262,9 @@ impl<'a> Btf<'a> {
         let mut id = self.find(&[KIND_STRUCT], of)?;
         let mut offset = 0;
         for name in path.split('.') {
-            let (inner, of_type) = self.member(self.resolve(id)?, name, 0)?.ok_or_else(missing)?;
-            offset += inner;
+            let found = self.member(self.resolve(id)?, name, 0, &mut { MOST_MEMBERS })?;
+            let (inner, of_type) = found.ok_or_else(missing)?;
+            offset = u32::checked_add(offset, inner).ok_or(OUTSIDE)?;
             id = of_type;
         }
         let got = self.size(id)?;
@@ -351,107 +370,4 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A little BTF: `struct outer { int a; union { struct inner in; }; int bits:3; }`,
-    /// `struct inner { int x; int y; }`, `enum e { ONE = 1 }`.
-    fn blob() -> Vec<u8> {
-        let mut strings = vec![0u8];
-        let mut name = |s: &str| {
-            let at = strings.len() as u32;
-            strings.extend(s.as_bytes());
-            strings.push(0);
-            at
-        };
-        let (int, inner, x, y) = (name("int"), name("inner"), name("x"), name("y"));
-        let (outer, a, inside, bits) = (name("outer"), name("a"), name("in"), name("bits"));
-        let (e, one) = (name("e"), name("ONE"));
-        let f = name("f");
-        let words = [
-            // 1: int
-            vec![int, KIND_INT << 24, 4, 32],
-            // 2: struct inner { int x; int y; }
-            vec![inner, KIND_STRUCT << 24 | 2, 8, x, 1, 0, y, 1, 32],
-            // 3: union { struct inner in; }
-            vec![0, KIND_UNION << 24 | 1, 8, inside, 2, 0],
-            // 4: struct outer
-            vec![
-                outer,
-                1 << 31 | KIND_STRUCT << 24 | 3,
-                16,
-                a,
-                1,
-                0,
-                0,
-                3,
-                32,
-                bits,
-                1,
-                3 << 24 | 96,
-            ],
-            // 5: enum e { ONE = 1 }
-            vec![e, KIND_ENUM << 24 | 1, 4, one, 1],
-            // 6: int (int x, int y), 7: the function f of that type
-            vec![0, KIND_FUNC_PROTO << 24 | 2, 1, x, 1, y, 1],
-            vec![f, KIND_FUNC << 24, 6],
-        ]
-        .concat();
-        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut blob = MAGIC.to_ne_bytes().to_vec();
-        blob.extend([1, 0]);
-        for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
-            blob.extend(word.to_ne_bytes());
-        }
-        blob.extend(types);
-        blob.extend(strings);
-        blob
-    }
-
-    #[test]
-    fn members_are_found_through_anonymous_unions() {
-        let blob = blob();
-        let btf = Btf::parse(&blob).unwrap();
-        assert_eq!(btf.offset("outer", "a", 4), Ok(0));
-        assert_eq!(btf.offset("outer", "in.y", 4), Ok(8));
-        assert_eq!(btf.enumerator("e", "ONE"), Ok(1));
-        assert_eq!(btf.arguments("f"), Ok(2));
-    }
-
-    #[test]
-    fn what_is_not_there_or_of_another_size_is_named() {
-        let blob = blob();
-        let btf = Btf::parse(&blob).unwrap();
-        let error = |result: Result<u32>| result.unwrap_err().to_string();
-        assert_eq!(error(btf.offset("none", "a", 4)), "this kernel has no type `none`");
-        assert_eq!(error(btf.offset("outer", "b", 4)), "this kernel's `outer` has no member `b`");
-        assert_eq!(
-            error(btf.offset("outer", "bits", 4)),
-            "this kernel's `outer` has no member `bits`",
-            "a bit-field has no byte offset"
-        );
-        assert_eq!(
-            error(btf.offset("outer", "a", 2)),
-            "this kernel's `outer.a` has 4 bytes where 2 are read"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn damage_never_panics(
-            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()
-        ) {
-            let mut blob = blob();
-            let len = blob.len();
-            blob[at.index(len)] = byte;
-            blob.truncate(cut.index(len) + 1);
-            if let Ok(btf) = Btf::parse(&blob) {
-                let _ = btf.offset("outer", "in.y", 4);
-                let _ = btf.enumerator("e", "ONE");
-                let _ = btf.arguments("f");
-            }
-        }
-    }
-}
+mod tests;

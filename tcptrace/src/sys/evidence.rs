@@ -45,11 +45,10 @@ const OTHERS: u32 = TcpState::Established.bit()
     | TcpState::Listen.bit();
 const HALF_CLOSED: u32 = TcpState::CloseWait.bit() | TcpState::FinWait2.bit();
 
-/// How long a copy of a stack waits at most until its process's mappings are read.
-const DRAIN: Duration = Duration::from_millis(50);
-
-/// What looks have used is given back this often at most.
+/// What looks have used is given back this often at most,
 const TIDY: Duration = Duration::from_secs(60);
+/// and when nothing has been asked for so long.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the thread is asked.
 pub enum Request {
@@ -138,16 +137,11 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
     // The start has used most of all.
     let (mut used, mut tidied) = (true, None::<Instant>);
     loop {
-        // A process may end soon after its stack was copied, and a Python that has just begun has to be
-        // known before its first copy.
-        let pause = if gatherer.stacks.is_some() || used { DRAIN } else { Duration::MAX };
+        let pause = if used { PAUSE } else { Duration::MAX };
         let request = match inbox.recv_timeout(pause) {
             Err(RecvTimeoutError::Disconnected) => return,
             request => request.ok(),
         };
-        if let Some(stacks) = &mut gatherer.stacks {
-            stacks.drain();
-        }
         let Some(request) = request else {
             let now = clock::now();
             if used && tidied.is_none_or(|at| now.since(at) >= TIDY) {

@@ -52,7 +52,7 @@ impl Keepers {
     }
 
     /// Takes in a descriptor's `fdinfo`.
-    fn read(&mut self, fdinfo: &str) {
+    pub fn read(&mut self, fdinfo: &str) {
         for line in fdinfo.lines() {
             if let Some(count) = line.strip_prefix("scm_fds:") {
                 self.in_flight |= count.trim() != "0";

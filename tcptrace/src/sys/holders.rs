@@ -185,7 +185,7 @@ fn scan_proc(wanted: &dyn Fn(u64) -> bool) -> Pass {
 }
 
 /// The inode that a link in `/proc/PID/fd` names, if it is a socket's.
-pub(super) fn socket_inode(link: &Path) -> Option<u64> {
+pub fn socket_inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 

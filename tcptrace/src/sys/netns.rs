@@ -4,9 +4,10 @@
 //! are closed again at once.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -38,9 +39,15 @@ fn of_link(path: &Path) -> Option<NetNs> {
 /// # Errors
 /// If there is nothing there.
 pub fn at(path: &Path) -> io::Result<NetNs> {
-    use std::os::unix::fs::MetadataExt as _;
-    let inode = fs::metadata(path)?.ino();
-    u32::try_from(inode).map(NetNs).map_err(io::Error::other)
+    of_inode(&fs::metadata(path)?)
+}
+
+fn of_file(namespace: &File) -> io::Result<NetNs> {
+    of_inode(&namespace.metadata()?)
+}
+
+fn of_inode(about: &Metadata) -> io::Result<NetNs> {
+    u32::try_from(about.ino()).map(NetNs).map_err(io::Error::other)
 }
 
 /// Every namespace that some process is in or that is mounted somewhere, with a path to it.
@@ -63,7 +70,7 @@ pub fn list() -> BTreeMap<NetNs, PathBuf> {
 
 /// Namespaces kept by a mount, from `/proc/self/mountinfo`: the fourth field is `net:[INODE]`, the
 /// fifth where it is mounted, with octal escapes.
-fn mounted(mountinfo: &[u8]) -> impl Iterator<Item = (NetNs, PathBuf)> {
+pub fn mounted(mountinfo: &[u8]) -> impl Iterator<Item = (NetNs, PathBuf)> {
     mountinfo.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.split(|&b| b == b' ').skip(3);
         let root = core::str::from_utf8(fields.next()?).ok()?;
@@ -120,6 +127,10 @@ impl Visitor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             there => there?,
         };
+        // Another process may have the pid in `path` by now.
+        if of_file(&there)? != netns {
+            return Ok(None);
+        }
         enter(&there)?;
         let result = visit();
         // Nothing that this thread does later would be true if it did not come home.

@@ -67,7 +67,7 @@ fn descriptors(dir: &Path) -> Option<Descriptors> {
 }
 
 /// The soft limit of `Max open files  SOFT  HARD  files`; `None` if there is none.
-fn parse_limit(limits: &str) -> Option<u64> {
+pub fn parse_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -82,16 +82,20 @@ fn cmdline(dir: &Path) -> Option<Vec<String>> {
     Some(bytes.split(|&b| b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
 }
 
+/// What `/proc/PID/stat` tells.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    comm: String,
-    ppid: u32,
-    start_ticks: u64,
+pub struct Stat {
+    /// The name, made valid.
+    pub comm: String,
+    /// The parent's pid.
+    pub ppid: u32,
+    /// When it began, in clock ticks since boot.
+    pub start_ticks: u64,
 }
 
 /// Reads `/proc/PID/stat`. The name is in parentheses and may contain any byte, parentheses and
 /// spaces among them, so it ends at the last one.
-fn parse_stat(contents: &[u8]) -> Option<Stat> {
+pub fn parse_stat(contents: &[u8]) -> Option<Stat> {
     let open = contents.iter().position(|&b| b == b'(')?;
     let close = contents.iter().rposition(|&b| b == b')')?;
     let comm = String::from_utf8_lossy(contents.get(open + 1..close)?).into_owned();
@@ -103,24 +107,32 @@ fn parse_stat(contents: &[u8]) -> Option<Stat> {
     Some(Stat { comm, ppid, start_ticks })
 }
 
+/// What `/proc/PID/status` tells.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Status {
-    uid: Option<u32>,
-    pid_in_ns: Option<u32>,
+pub struct Status {
+    /// The real user.
+    pub uid: Option<u32>,
+    /// Its pid in the innermost pid namespace.
+    pub pid_in_ns: Option<u32>,
+    /// Real, effective, saved and file system user.
+    pub uids: Vec<u32>,
 }
 
 /// Reads `/proc/PID/status`.
-fn parse_status(contents: &[u8]) -> Status {
+pub fn parse_status(contents: &[u8]) -> Status {
     let field = |name: &[u8]| {
         contents
             .split(|&b| b == b'\n')
             .find_map(|line| line.strip_prefix(name))
             .and_then(|value| core::str::from_utf8(value).ok())
     };
+    let uids = field(b"Uid:").unwrap_or_default().split_whitespace();
+    let uids: Vec<_> = uids.filter_map(|uid| uid.parse().ok()).collect();
     Status {
-        uid: field(b"Uid:").and_then(|uids| uids.split_whitespace().next()?.parse().ok()),
+        uid: uids.first().copied(),
         pid_in_ns: field(b"NSpid:")
             .and_then(|pids| pids.split_whitespace().next_back()?.parse().ok()),
+        uids,
     }
 }
 
@@ -150,7 +162,8 @@ mod tests {
     #[test]
     fn the_innermost_pid_is_the_last() {
         let status = b"Name:\t\xff\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t4711\t12\n";
-        assert_eq!(parse_status(status), Status { uid: Some(1000), pid_in_ns: Some(12) });
+        let uids = vec![1000, 1001, 1000, 1000];
+        assert_eq!(parse_status(status), Status { uid: Some(1000), pid_in_ns: Some(12), uids });
         assert_eq!(parse_status(b""), Status::default());
     }
 

@@ -122,7 +122,10 @@ fn request(family: u8, states: u32) -> Vec<u8> {
 }
 
 /// Reads one datagram of a dump; true when it is the last.
-fn read_messages(mut datagram: &[u8], found: &mut Vec<DiagSocket>) -> io::Result<bool> {
+///
+/// # Errors
+/// The kernel's own, or if the datagram is cut off.
+pub fn read_messages(mut datagram: &[u8], found: &mut Vec<DiagSocket>) -> io::Result<bool> {
     while !datagram.is_empty() {
         let message = NetlinkBuffer::new_checked(datagram).map_err(io::Error::other)?;
         match message.message_type() {

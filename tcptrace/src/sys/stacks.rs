@@ -1,164 +1,119 @@
 //! Code paths: copies of stacks come from the kernel, are kept with the process's mappings, and are
 //! unwound and named only if somebody is told of them.
+//!
+//! All that is done by a thread of its own. It reads files and memory of other programs, which may see
+//! to it that this takes long: nobody waits for it for ever.
 
-mod maps;
-mod python;
+mod collector;
+mod image;
+pub mod maps;
+pub mod namer;
+pub mod perf_map;
+pub mod python;
+pub mod record;
 mod symbols;
 mod unwind;
 
-use std::collections::{HashMap, VecDeque};
-use std::fs;
+use core::time::Duration;
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 
 use anyhow::{Context as _, Result};
-use aya::maps::{HashMap as BpfMap, MapData, RingBuf};
-use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
-use bytes::Buf as _;
-use maps::Mapping;
-use python::{Functions, Pythons};
-use tcptrace_common::{PYTHON_FRAMES, STACK_BYTES, StackRecord};
+use collector::Collector;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
-use super::process;
 use crate::model::code::{PathId, Stack};
 
-/// Copies that are kept: 16 KiB each at most.
-const KEPT: usize = 512;
+/// How long a copy of a stack waits at most until its process's mappings are read, where many come.
+const DRAIN: Duration = Duration::from_millis(50);
+/// How long a name is waited for: longer than [`namer`] takes.
+const PATIENCE: Duration = Duration::from_secs(12);
 
-/// What was captured, by code path.
+/// The thread's other end.
 pub struct Stacks {
-    ring: RingBuf<MapData>,
-    pythons: Pythons,
-    kept: HashMap<PathId, Kept>,
-    order: VecDeque<PathId>,
-}
-
-enum Kept {
-    Captured(Box<Captured>),
-    /// `None`: it could not be walked at all.
-    Named(Option<Arc<Stack>>),
-}
-
-/// A thread as it was, with what its process had mapped.
-struct Captured {
-    pid: u32,
-    start_ticks: Option<u64>,
-    ip: u64,
-    sp: u64,
-    bp: u64,
-    /// From the beginning of the page that `sp` points into.
-    stack: Vec<u8>,
-    mappings: Arc<[Mapping]>,
-    /// The Python functions as copied: code objects and instructions.
-    frames: Vec<[u64; 2]>,
-    entries: u32,
-    ended: bool,
-    python: Option<Functions>,
+    /// Numbers of paths. It is waited for together with the rings.
+    questions: PipeWriter,
+    answers: Receiver<Option<Arc<Stack>>>,
+    /// Whether an answer that was not waited for is still to come.
+    late: bool,
 }
 
 impl Stacks {
-    /// Takes the ring out of the loaded object.
+    /// Takes the rings out of the loaded object and starts the thread.
     pub(super) fn take(ebpf: &mut Ebpf, btf: Option<&Btf>) -> Result<Self> {
-        let mut map = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));
-        let ring = RingBuf::try_from(map("STACKS")?)?;
-        let execs = RingBuf::try_from(map("EXECS")?)?;
-        let mut pythons = Pythons::new(BpfMap::try_from(map("PYTHONS")?)?, execs);
-        if let Some(why) = btf.and_then(|btf| attach_execed(ebpf, btf).err()) {
-            tracing::info!("Python programs are found by their first stack: {why:#}");
-        }
-        // Those that begin from now on are told of.
-        pythons.scan();
-        let (kept, order) = (HashMap::new(), VecDeque::new());
-        Ok(Self { ring, pythons, kept, order })
+        let collector = Collector::take(ebpf, btf)?;
+        let (inbox, questions) = io::pipe().context("cannot make a pipe")?;
+        let (outbox, answers) = channel();
+        thread::Builder::new()
+            .name("stacks".into())
+            .spawn(move || {
+                if let Err(error) = work(collector, inbox, &outbox) {
+                    tracing::warn!("code paths are not seen any more: {error}");
+                }
+            })
+            .context("cannot start the thread that names stacks")?;
+        Ok(Self { questions, answers, late: false })
     }
 
-    /// Takes in what was copied. The sooner after the copy the better: a process that has ended has
-    /// no mappings any more.
-    pub fn drain(&mut self) {
-        self.pythons.meet_new();
-        // Many copies of one process mostly come together.
-        let mut processes = HashMap::<u32, (Arc<[Mapping]>, Option<u64>)>::new();
-        while let Some(record) = self.ring.next() {
-            let Some((path, mut captured)) = decode(&record) else { continue };
-            let pid = captured.pid;
-            let (mappings, start_ticks) = processes.entry(pid).or_insert_with(|| {
-                let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-                (maps::executable(&maps).into(), process::start_ticks(pid))
-            });
-            (captured.mappings, captured.start_ticks) = (Arc::clone(mappings), *start_ticks);
-            if let Some(start_ticks) = *start_ticks {
-                self.pythons.meet(pid, start_ticks);
-            }
-            let Captured { frames, entries, ended, .. } = &captured;
-            captured.python = self.pythons.functions(pid, frames, *entries, *ended);
-            if self.order.len() >= KEPT
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.kept.remove(&oldest);
-            }
-            self.order.push_back(path);
-            self.kept.insert(path, Kept::Captured(Box::new(captured)));
-        }
-    }
-
-    /// The stack of a code path, named now if it was not before.
+    /// The stack of a code path, named now if it was not before; `None` as well if that takes too long.
     pub fn of(&mut self, path: PathId) -> Option<Arc<Stack>> {
-        let kept = self.kept.get_mut(&path)?;
-        if let Kept::Captured(captured) = kept {
-            *kept = Kept::Named(captured.name().map(Arc::new));
-        }
-        match kept {
-            Kept::Named(stack) => stack.clone(),
-            Kept::Captured(_) => None,
-        }
-    }
-}
-
-fn attach_execed(ebpf: &mut Ebpf, btf: &Btf) -> Result<()> {
-    let program = ebpf.program_mut("execed").context("the object has no such program")?;
-    let program: &mut BtfTracePoint = program.try_into()?;
-    program.load("sched_process_exec", btf)?;
-    program.attach()?;
-    Ok(())
-}
-
-impl Captured {
-    fn name(&self) -> Option<Stack> {
-        if self.mappings.is_empty() {
+        if self.late && self.answers.try_recv().is_err() {
             return None;
         }
-        // Another process may have its pid by now.
-        let alive =
-            self.start_ticks.is_some() && process::start_ticks(self.pid) == self.start_ticks;
-        let (addresses, complete) = unwind::walk(self, alive);
-        let frames = symbols::name(&addresses, self.pid, alive, &self.mappings);
-        let mut stack = Stack { frames, complete };
-        if let Some(python) = &self.python {
-            python::weave(&mut stack, python);
+        self.questions.write_all(&path.get().to_ne_bytes()).ok()?;
+        let answer = self.answers.recv_timeout(PATIENCE);
+        self.late = answer == Err(RecvTimeoutError::Timeout);
+        if self.late {
+            tracing::warn!("names of functions take too long: alerts come without them meanwhile");
         }
-        (!stack.frames.is_empty()).then_some(stack)
+        answer.ok()?
     }
 }
 
-/// Reads a [`StackRecord`]; the mappings are still to be found.
-fn decode(mut bytes: &[u8]) -> Option<(PathId, Captured)> {
-    let buf = &mut bytes;
-    if buf.len() != size_of::<StackRecord>() {
-        return None;
+/// Until nobody asks any more.
+fn work(
+    mut collector: Collector,
+    mut questions: PipeReader,
+    answers: &Sender<Option<Arc<Stack>>>,
+) -> io::Result<()> {
+    loop {
+        // A process may end soon after its stack was copied, and a Python that has just begun has to be
+        // known before its first copy: so the first is taken in at once, and what follows soon after it
+        // together.
+        let more = collector.drain();
+        if wait(&collector, &questions, more)? {
+            let mut number = [0; size_of::<u32>()];
+            match questions.read_exact(&mut number) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read?,
+            }
+            collector.drain();
+            let path = PathId::new(u32::from_ne_bytes(number));
+            if answers.send(path.and_then(|path| collector.of(path))).is_err() {
+                return Ok(());
+            }
+        }
     }
-    let path = PathId::new(buf.get_u32_ne())?;
-    let pid = buf.get_u32_ne();
-    let (ip, sp, bp) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
-    let len = (buf.get_u32_ne() as usize).min(STACK_BYTES);
-    let python_len = (buf.get_u32_ne() as usize).min(PYTHON_FRAMES);
-    let (entries, ended) = (buf.get_u32_ne(), buf.get_u32_ne() == 1);
-    let mut frames: Vec<_> =
-        (0..PYTHON_FRAMES).map(|_| [buf.get_u64_ne(), buf.get_u64_ne()]).collect();
-    frames.truncate(python_len);
-    let stack = buf[..len].to_vec();
-    let (start_ticks, mappings, python) = (None, [].into(), None);
-    Some((
-        path,
-        Captured { pid, start_ticks, ip, sp, bp, stack, mappings, frames, entries, ended, python },
-    ))
+}
+
+/// Waits for a question, and says whether there is one; for something in the rings as well or, if `more` is
+/// sure to come, for a moment.
+fn wait(collector: &Collector, questions: &PipeReader, more: bool) -> io::Result<bool> {
+    let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+    let [stacks, execs] = collector.rings();
+    let mut fds = [questions.as_fd(), stacks, execs].map(readable);
+    let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(DRAIN.subsec_nanos()) };
+    let ready = match more {
+        true => poll(&mut fds[..1], Some(&moment)),
+        false => poll(&mut fds, None),
+    };
+    match ready {
+        Ok(_) | Err(Errno::INTR) => Ok(!fds[0].revents().is_empty()),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -46,7 +46,7 @@ fn call_line(pid: u32, tid: u32) -> Option<String> {
 }
 
 /// `NUMBER FIRST …`: the number in decimal, the arguments in hexadecimal; `running` otherwise.
-fn parse_call(line: &str) -> Option<Call> {
+pub fn parse_call(line: &str) -> Option<Call> {
     let mut words = line.split_whitespace();
     let number = words.next()?.parse().ok().filter(|&number| number >= 0)?;
     let first = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
@@ -81,7 +81,7 @@ pub fn state(pid: u32) -> Option<ThreadState> {
 }
 
 /// The letter after the name, which is in parentheses and may itself hold any.
-fn letter(stat: &[u8]) -> Option<u8> {
+pub fn letter(stat: &[u8]) -> Option<u8> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     stat.get(end + 2).copied()
 }

@@ -13,6 +13,7 @@ mod deeds;
 mod events;
 mod guest;
 mod host;
+mod hostile;
 mod load;
 mod ls;
 mod metrics;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         watch::trials(),
         deeds::trials(),
         code::trials(),
+        hostile::trials(),
         corpus::trials(),
         events::trials(),
         ls::trials(),

@@ -72,6 +72,34 @@ fn garbage_in_the_middle_makes_no_panic() {
     }
 }
 
+#[test]
+fn nobody_waits_for_a_pipe_with_the_name_of_a_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    let shards = three_shards(dir.path());
+    fs::remove_file(&shards[1]).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &shards[1], kind, mode, 0).unwrap();
+    let mut history = open(dir.path());
+    assert_eq!(stays(&mut history).len(), 1000);
+    assert!(history.warnings()[0].why.contains("no regular file"), "{:?}", history.warnings());
+}
+
+#[test]
+fn a_view_in_the_place_of_a_table_is_not_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let shards = three_shards(dir.path());
+    let changed = rusqlite::Connection::open(&shards[1]).unwrap();
+    let endless = "PRAGMA foreign_keys = OFF; ALTER TABLE run RENAME TO was; CREATE VIEW run AS \
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+        SELECT was.* FROM was, n";
+    changed.execute_batch(endless).unwrap();
+    drop(changed);
+    let mut history = open(dir.path());
+    assert_eq!(stays(&mut history).len(), 1000);
+    let why = &history.warnings()[0].why;
+    assert!(why.contains("other things in it than a journal has"), "{why}");
+}
+
 fn truncate(path: &Path, length: u64) {
     OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
 }

@@ -1,10 +1,11 @@
 //! Which processes run a Python whose frames can be read, and what these are called.
 
-mod code;
-mod lines;
+pub mod code;
+pub mod lines;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::{HashMap as BpfMap, MapData, RingBuf};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
@@ -16,10 +17,15 @@ use crate::model::code::{Frame, Stack};
 
 /// The version whose layout is known: the upper half of the 32 bits of `Py_Version`.
 const VERSION: u64 = 0x030b;
-/// How often a process that has begun is looked at, [`super::Stacks::drain`] by drain.
+/// How often a process that has begun is looked at.
 const LOOKS: u8 = 5;
 /// From so many on, those that have ended are forgotten.
 const KNOWN: usize = 4096;
+/// Any program can call itself Python: no larger file is read, no more of a process's files are,
+/// and no more of a file's symbols. Python's own has seven megabytes and two thousand symbols.
+const LARGEST: u64 = 64 << 20;
+const MOST_FILES: usize = 4;
+const MOST_SYMBOLS: usize = 20_000;
 
 /// The processes that are known to the kernel side.
 pub(super) struct Pythons {
@@ -56,9 +62,17 @@ impl Pythons {
         Self { map, known: HashMap::new(), execs, new: Vec::new() }
     }
 
-    /// Tells the kernel side of those that have begun since the last time.
-    pub(super) fn meet_new(&mut self) {
+    /// Readable when a process has begun.
+    pub(super) fn execs(&self) -> BorrowedFd<'_> {
+        self.execs.as_fd()
+    }
+
+    /// Tells the kernel side of those that have begun since the last time. Says whether there were any, or
+    /// one is to be looked at again.
+    pub(super) fn meet_new(&mut self) -> bool {
+        let mut any = false;
         while let Some(record) = self.execs.next() {
+            any = true;
             let Some(pid) = record.first_chunk().copied().map(u64::from_ne_bytes) else { continue };
             let Ok(pid) = u32::try_from(pid) else { continue };
             // Most are not, and that costs one look at a link.
@@ -69,29 +83,30 @@ impl Pythons {
         }
         for (pid, looks) in std::mem::take(&mut self.new) {
             let Some(start_ticks) = process::start_ticks(pid) else { continue };
-            self.meet(pid, start_ticks);
+            self.meet(pid, start_ticks, &maps::read(pid));
             if looks > 1 && !self.known.contains_key(&pid) {
                 self.new.push((pid, looks - 1));
             }
         }
+        any || !self.new.is_empty()
     }
 
     /// Tells the kernel side of every process that runs Python now.
     pub(super) fn scan(&mut self) {
         for pid in process::pids() {
             if let Some(start_ticks) = process::start_ticks(pid) {
-                self.meet(pid, start_ticks);
+                self.meet(pid, start_ticks, &maps::read(pid));
             }
         }
     }
 
-    /// Tells the kernel side of a process if it runs Python and was not known.
-    pub(super) fn meet(&mut self, pid: u32, start_ticks: u64) {
+    /// Tells the kernel side of a process with these `maps` if it runs Python and was not known.
+    pub(super) fn meet(&mut self, pid: u32, start_ticks: u64, maps: &[u8]) {
         // One without Python is looked at again: it may run another program by now.
         if self.known.get(&pid).is_some_and(|k| k.start_ticks == start_ticks) {
             return;
         }
-        let Some(python) = find(pid) else {
+        let Some(python) = find(pid, maps) else {
             if self.known.remove(&pid).is_some() {
                 let _ = self.map.remove(&pid);
             }
@@ -125,24 +140,32 @@ impl Pythons {
 }
 
 /// Where the Python of a process is, if it is one that is known.
-fn find(pid: u32) -> Option<Python> {
-    let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
+fn find(pid: u32, maps: &[u8]) -> Option<Python> {
     // A program that has its Python in a shared library has none of its own.
-    maps::beginnings(&maps).find_map(|mapping| {
-        let name = mapping.path.as_deref()?.rsplit('/').next()?;
-        let named = name.starts_with("libpython3.11.so") || name == "python3.11";
-        if named { of_file(pid, &mapping) } else { None }
-    })
+    maps::beginnings(maps)
+        .filter(is_python)
+        .take(MOST_FILES)
+        .find_map(|mapping| of_file(pid, &mapping))
+}
+
+fn is_python(mapping: &Mapping) -> bool {
+    let name = mapping.path.as_deref().and_then(|path| path.rsplit('/').next());
+    name.is_some_and(|name| name.starts_with("libpython3.11.so") || name == "python3.11")
 }
 
 /// The Python of the file that a process has mapped from its beginning.
 fn of_file(pid: u32, mapping: &Mapping) -> Option<Python> {
-    let file = ReadCache::new(mapping.open(pid, true)?);
+    let file = mapping.open(pid, true)?;
+    if file.metadata().ok()?.len() > LARGEST {
+        return None;
+    }
+    let file = ReadCache::new(file);
     let elf = object::File::parse(&file).ok()?;
     let base = elf.segments().find(|segment| segment.file_range().0 == 0)?.address();
     let moved = mapping.start.wrapping_sub(base);
     let (mut version, mut runtime, mut code_type) = (None, None, None);
-    for symbol in elf.dynamic_symbols().filter(object::ObjectSymbol::is_definition) {
+    let symbols = elf.dynamic_symbols().take(MOST_SYMBOLS);
+    for symbol in symbols.filter(object::ObjectSymbol::is_definition) {
         let found = match symbol.name() {
             Ok("Py_Version") => &mut version,
             Ok("_PyRuntime") => &mut runtime,

@@ -9,8 +9,8 @@ use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, Seg
 
 use tcptrace_common::STACK_PAGE;
 
-use super::Captured;
 use super::maps::Mapping;
+use super::record::Thread;
 
 /// Deeper stacks are cut.
 const DEEPEST: usize = 64;
@@ -19,28 +19,28 @@ const LARGEST: u64 = 256 << 20;
 
 /// The addresses of the instructions that were under way, the innermost first, and whether that is
 /// all. `alive` says whether the process may be asked for its files.
-pub(super) fn walk(captured: &Captured, alive: bool) -> (Vec<u64>, bool) {
+pub(super) fn walk(thread: &Thread, alive: bool) -> (Vec<u64>, bool) {
     let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
     let mut unread = Vec::new();
-    for mapping in captured.mappings.iter() {
-        match module(mapping, captured.pid, alive) {
+    for mapping in thread.mappings.iter() {
+        match module(mapping, thread.pid, alive) {
             Some(module) => unwinder.add_module(module),
             None if mapping.path.is_some() => unread.push(mapping),
             None => {}
         }
     }
-    let base = captured.sp & !(STACK_PAGE as u64 - 1);
+    let base = thread.sp & !(STACK_PAGE as u64 - 1);
     // Where the copy ends, the unwinder may take the end of what it is shown for that of the stack.
     let mut cut = false;
     let mut read = |address: u64| {
         let at = address.checked_sub(base).and_then(|at| usize::try_from(at).ok());
-        let word = at.and_then(|at| captured.stack.get(at..)?.first_chunk::<8>());
+        let word = at.and_then(|at| thread.stack.get(at..)?.first_chunk::<8>());
         cut |= word.is_none();
         word.map(|word| u64::from_ne_bytes(*word)).ok_or(())
     };
     let mut cache = CacheX86_64::<_>::new();
-    let regs = UnwindRegsX86_64::new(captured.ip, captured.sp, captured.bp);
-    let mut frames = unwinder.iter_frames(captured.ip, regs, &mut cache, &mut read);
+    let regs = UnwindRegsX86_64::new(thread.ip, thread.sp, thread.bp);
+    let mut frames = unwinder.iter_frames(thread.ip, regs, &mut cache, &mut read);
     let mut addresses = Vec::new();
     let mut ended = false;
     while addresses.len() < DEEPEST && !ended {

@@ -14,20 +14,22 @@ const FARTHEST: u64 = 16 << 20;
 
 /// What a Python function was called, and where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sys::stacks) struct Function {
+pub struct Function {
     /// `co_qualname`
-    pub(in crate::sys::stacks) name: String,
+    pub name: String,
     /// `co_filename`
-    pub(in crate::sys::stacks) file: String,
+    pub file: String,
     /// `None` where the instruction has none.
-    pub(in crate::sys::stacks) line: Option<u32>,
+    pub line: Option<u32>,
 }
 
 /// `/proc/PID/mem`, where a process's addresses are those of the file.
-pub(super) struct Memory(pub(super) File);
+#[derive(Debug)]
+pub struct Memory(pub File);
 
 impl Memory {
-    pub(super) fn word(&self, address: u64) -> Option<u64> {
+    /// The eight bytes at `address`.
+    pub fn word(&self, address: u64) -> Option<u64> {
         let mut word = [0; 8];
         self.0.read_exact_at(&mut word, address).ok()?;
         Some(u64::from_ne_bytes(word))
@@ -66,7 +68,7 @@ impl Memory {
     }
 
     /// The function of a `PyCodeObject` of CPython 3.11 whose type must be at `code_type`.
-    pub(super) fn function(&self, code: u64, code_type: u64, instruction: u64) -> Option<Function> {
+    pub fn function(&self, code: u64, code_type: u64, instruction: u64) -> Option<Function> {
         let field = |offset: u64| self.word(code.checked_add(offset)?);
         if field(8)? != code_type {
             return None;

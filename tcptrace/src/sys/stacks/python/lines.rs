@@ -5,7 +5,7 @@ const UNIT: u64 = 2;
 
 /// The line of the instruction at `offset` bytes into the code; `None` where it has none, or the table is
 /// not one.
-pub(super) fn line(table: &[u8], first: u32, offset: u64) -> Option<u32> {
+pub fn line(table: &[u8], first: u32, offset: u64) -> Option<u32> {
     let mut bytes = table.iter().copied();
     let (mut line, mut end) = (i64::from(first), 0u64);
     while let Some(head) = bytes.next() {
@@ -18,7 +18,7 @@ pub(super) fn line(table: &[u8], first: u32, offset: u64) -> Option<u32> {
             // Columns only.
             0..=9 => skip(&mut bytes, 1)?,
             10..=12 => {
-                line += i64::from(kind - 10);
+                line = line.checked_add(i64::from(kind - 10))?;
                 skip(&mut bytes, 2)?;
             }
             13 => line = line.checked_add(signed(varint(&mut bytes)?))?,

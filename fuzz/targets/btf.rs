@@ -1,0 +1,18 @@
+//! BTF blobs: the kernel's own is trusted, a file of the same name need not be.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tcptrace::sys::btf::{self, Btf};
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = btf::offsets(bytes);
+    let _ = btf::arguments(bytes, ["f", "tcp_recvmsg"]);
+    if let Ok(btf) = Btf::parse(bytes) {
+        // The names in the seeds.
+        for (of, path) in [("outer", "a"), ("outer", "x"), ("outer", "in.y"), ("inner", "y")] {
+            let _ = btf.offset(of, path, 4);
+        }
+        let _ = btf.enumerator("e", "ONE");
+    }
+});
