@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::bench::instructions;
 use crate::build::{self, OBJECT, bpf_cargo};
 use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
@@ -58,6 +59,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     if !slow || filter.is_some() {
         return Ok(());
     }
+    instructions::guard()?;
     step("tests on other kernels, under emulation");
     let guests = vm::Options { all: true, jobs: 2, cpus: 1, ..vm::Options::default() };
     vm::run(&guests)?;
@@ -81,7 +83,7 @@ pub fn lint() -> Result<()> {
     run(cargo()
         .args(["clippy", "--workspace", "--exclude", "tcptrace-ebpf", "--all-targets"])
         .args(deny))?;
-    run(bpf_cargo("check")?.env("RUSTFLAGS", "-D warnings"))?;
+    run(bpf_cargo("check")?.arg("--all-features").env("RUSTFLAGS", "-D warnings"))?;
     step("licences and advisories");
     if !succeeds(Command::new("cargo-deny").arg("--version")) {
         eprintln!("cargo-deny is not here: cargo install --locked cargo-deny");
