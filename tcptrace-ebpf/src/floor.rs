@@ -2,6 +2,7 @@
 //! Nothing of this is shipped.
 #![no_std]
 #![no_main]
+#![expect(missing_docs, reason = "the macro makes functions without any")]
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,

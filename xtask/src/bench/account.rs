@@ -1,6 +1,6 @@
 //! What a process has used, by the kernel's own account.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -49,28 +49,39 @@ impl Runs {
     }
 }
 
-/// Those of the process `pid`: all of them, or those that are attached to `tracepoint` and say so.
-pub fn runs(pid: u32, tracepoint: Option<&str>) -> Result<Runs> {
+/// Those of the process `pid`, by the tracepoint that they are attached to; `""` where the kernel does
+/// not name it.
+pub fn runs(pid: u32) -> Result<BTreeMap<String, Runs>> {
     let infos = descriptors(pid)?;
-    let attached: BTreeSet<u64> = infos
+    let tracepoints: BTreeMap<_, _> = infos
         .iter()
-        .filter(|info| text(info, "raw_tracepoint:") == tracepoint)
-        .filter_map(|info| number(info, "prog_id:"))
+        .filter_map(|info| Some((number(info, "prog_id:")?, text(info, "tp_name:")?)))
         .collect();
     let mut seen = BTreeSet::new();
-    let mut sum = Runs::default();
+    let mut runs = BTreeMap::<_, Runs>::new();
     for info in &infos {
         let (Some(id), Some(nanos)) = (number(info, "prog_id:"), number(info, "run_time_ns:"))
         else {
             continue;
         };
-        if (tracepoint.is_none() || attached.contains(&id)) && seen.insert(id) {
+        if seen.insert(id) {
+            let tracepoint = tracepoints.get(&id).copied().unwrap_or_default();
+            let sum = runs.entry(tracepoint.to_owned()).or_default();
             sum.nanos += nanos;
             sum.count += number(info, "run_cnt:").unwrap_or(0);
             sum.skipped += number(info, "recursion_misses:").unwrap_or(0);
         }
     }
-    Ok(sum)
+    Ok(runs)
+}
+
+/// What all of them have done.
+pub fn sum(runs: &BTreeMap<String, Runs>) -> Runs {
+    runs.values().fold(Runs::default(), |sum, runs| Runs {
+        nanos: sum.nanos + runs.nanos,
+        count: sum.count + runs.count,
+        skipped: sum.skipped + runs.skipped,
+    })
 }
 
 /// Whether the process has attached a program: a link or, of older tools, a performance event more

@@ -1,5 +1,6 @@
 //! What is held against what: tcptrace, what one would use instead, and the least there can be.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -192,14 +193,9 @@ impl Running {
         self.child.id()
     }
 
-    /// What all its programs in the kernel have done.
-    pub fn runs(&self) -> Result<Runs> {
-        account::runs(self.pid(), None)
-    }
-
-    /// Those at transitions alone.
-    pub fn state_runs(&self) -> Result<Runs> {
-        account::runs(self.pid(), Some("inet_sock_set_state"))
+    /// What its programs in the kernel have done, by tracepoint.
+    pub fn runs(&self) -> Result<BTreeMap<String, Runs>> {
+        account::runs(self.pid())
     }
 
     /// Nanoseconds on a processor, system calls included.
@@ -264,7 +260,9 @@ pub struct Printed {
 pub struct Delivered {
     /// Those that were told of.
     pub told: u64,
-    /// Those that the tool says it has lost on their way to user space.
+    /// Those that found no room on their way to user space, by the tool's own account.
+    pub ring: u64,
+    /// All that are missing, by its own account.
     pub admitted: u64,
 }
 
@@ -276,7 +274,9 @@ impl Printed {
             let summary: Value = serde_json::from_str(summary)?;
             let count = |value: &Value| value.as_u64().context("a summary without its counts");
             let told = count(&summary["transitions"])?;
-            return Ok(Delivered { told, admitted: count(&summary["lost"]["ring"])? });
+            let ring = count(&summary["lost"]["ring"])?;
+            let skipped = summary["lost"]["recursion"].as_u64().unwrap_or(0);
+            return Ok(Delivered { told, ring, admitted: ring + skipped });
         }
         let port = port.to_string();
         let about = |line: &&str| line.split_whitespace().any(|word| word == port);
@@ -287,7 +287,8 @@ impl Printed {
             rest.split_once("lost ")?.1.split(' ').next()?.parse::<u64>().ok()
         };
         let lines = self.err.lines().chain(self.out.lines().filter(|line| !about(line)));
-        Ok(Delivered { told, admitted: lines.filter_map(lost).sum() })
+        let ring = lines.filter_map(lost).sum();
+        Ok(Delivered { told, ring, admitted: ring })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::bench::Bench;
-use crate::bench::account::Statistics;
+use crate::bench::account::{self, Statistics};
 use crate::bench::load;
 use crate::bench::namespace::Namespace;
 use crate::bench::results::{Bound, Part};
@@ -22,6 +22,8 @@ const P99: &str = "connect to close, p99, µs";
 /// Kernel time of all its programs.
 pub const KERNEL: &str = "kernel ns a transition, all its programs";
 const STATE: &str = "kernel ns a transition, programs at transitions alone";
+const BY_TRACEPOINT: &str = "kernel ns a connection, by tracepoint";
+const TRACEPOINT: &str = "inet_sock_set_state";
 const CONNECTION: &str = "kernel ns a connection, all its programs";
 /// Time of its process.
 pub const PROCESSOR: &str = "processor ns a transition in its process, system calls included";
@@ -69,24 +71,32 @@ fn times(
     namespace: &Namespace,
     running: &Running,
 ) -> Result<()> {
-    let account =
-        || anyhow::Ok((running.runs()?, running.state_runs()?, running.processor_time()?));
+    let account = || anyhow::Ok((running.runs()?, running.processor_time()?));
     let before = account()?;
     let load = load::make(namespace, bench.connections, None)?;
     thread::sleep(DRAINED);
     let after = account()?;
-    let (all, state) = (after.0.since(before.0), after.1.since(before.1));
     let (transitions, connections) = (load.transitions as f64, load.connections as f64);
     if tracer != Tracer::Ss {
+        let all = account::sum(&after.0).since(account::sum(&before.0));
         part.add(KERNEL, tracer.name(), all.nanos as f64 / transitions);
         part.add(CONNECTION, tracer.name(), all.nanos as f64 / connections);
         part.add(SKIPPED, tracer.name(), all.skipped as f64 / transitions * 1e6);
     }
     if tracer.is_ours() {
-        part.add(STATE, tracer.name(), state.nanos as f64 / transitions);
+        for (tracepoint, runs) in &after.0 {
+            let nanos = runs.since(before.0.get(tracepoint).copied().unwrap_or_default()).nanos;
+            if tracepoint == TRACEPOINT {
+                part.add(STATE, tracer.name(), nanos as f64 / transitions);
+            }
+            if nanos > 0 {
+                let who = format!("{}: {tracepoint}", tracer.name());
+                part.add(BY_TRACEPOINT, &who, nanos as f64 / connections);
+            }
+        }
     }
     if !matches!(tracer, Tracer::Empty | Tracer::Submit) {
-        part.add(PROCESSOR, tracer.name(), (after.2 - before.2) as f64 / transitions);
+        part.add(PROCESSOR, tracer.name(), (after.1 - before.1) as f64 / transitions);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::Bench;
-use crate::bench::account::{self, Statistics};
+use crate::bench::account::Statistics;
 use crate::bench::load;
 use crate::bench::namespace::Namespace;
 use crate::bench::results::{Bound, Part};
@@ -57,7 +57,8 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
         let _statistics = Statistics::on()?;
         for (name, flags) in VARIANTS.into_iter().skip(2) {
             let Some(running) = start(bench, flags)? else { continue };
-            let reads = || account::runs(running.pid(), Some("sock_recv_length"));
+            let reads =
+                || anyhow::Ok(running.runs()?.remove("sock_recv_length").unwrap_or_default());
             let (before, began) = (reads()?, Instant::now());
             redis.gets(bench)?;
             let (runs, took) = (reads()?.since(before), began.elapsed().as_nanos() as f64);

@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 
 use crate::bench::Bench;
-use crate::bench::account::Statistics;
+use crate::bench::account::{self, Statistics};
 use crate::bench::load;
 use crate::bench::namespace::Namespace;
 use crate::bench::results::{Bound, Curve, Part};
@@ -18,8 +18,8 @@ const RATES: [Option<u32>; 6] =
 const QUICK: [Option<u32>; 3] = [Some(5000), Some(15_000), None];
 /// How long the load of one rate lasts.
 const SECONDS: u32 = 2;
-/// What two processors make at most in that time, and a little more.
-const AT_MOST: usize = 60_000;
+/// Connections at full speed.
+const FULL: usize = 40_000;
 const DRAINED: Duration = Duration::from_millis(300);
 
 const SHARE: &str = "processors taken, kernel programs and process";
@@ -85,13 +85,14 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
 fn one(bench: &Bench, part: &mut Part, tracer: Tracer, rate: Option<u32>) -> Result<()> {
     let namespace = Namespace::new()?;
     let Some(running) = tracer.start(&bench.tools, &namespace)? else { return Ok(()) };
-    let connections = rate.map_or(AT_MOST, |rate| (rate * SECONDS) as usize);
-    let (runs, time, began) = (running.runs()?, running.processor_time()?, Instant::now());
+    let connections = rate.map_or(FULL, |rate| (rate * SECONDS) as usize);
+    let spent = || Ok::<_, Error>(running.processor_time()? + account::sum(&running.runs()?).nanos);
+    let (before, began) = (spent()?, Instant::now());
     let load = load::make(&namespace, connections, rate)?;
     thread::sleep(DRAINED);
     // What is left to be done after the load was made while it lasted.
     let took = began.elapsed().as_secs_f64().min(load.seconds);
-    let spent = running.processor_time()? - time + running.runs()?.since(runs).nanos;
+    let spent = spent()? - before;
     let delivered = running.finish()?.delivered(tracer, load.port)?;
     let expected = tracer.expected(&load) as f64;
     let who = format!("{}, {}", tracer.name(), label(rate));
@@ -100,7 +101,7 @@ fn one(bench: &Bench, part: &mut Part, tracer: Tracer, rate: Option<u32>) -> Res
     part.add(MADE, &who, load.rate());
     part.add(TOLD, &who, told);
     part.add(UNTOLD, &who, (1.0 - told - delivered.admitted as f64 / expected).max(0.0));
-    part.add(RING, &who, delivered.admitted as f64);
+    part.add(RING, &who, delivered.ring as f64);
     part.add(SHARE, &who, spent as f64 / 1e9 / took);
     Ok(())
 }
