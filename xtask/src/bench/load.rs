@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::namespace::Namespace;
@@ -161,7 +161,7 @@ pub fn spin(reads: u64) -> Result<()> {
     while server.read(&mut buffer)? > 0 {}
     let start = Instant::now();
     for _ in 0..reads {
-        server.read(&mut buffer)?;
+        ensure!(server.read(&mut buffer)? == 0, "a connection that is over has more to say");
     }
     println!("{}", reads as f64 / start.elapsed().as_secs_f64());
     Ok(())

@@ -25,6 +25,13 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// `program` in it, with the host's `/sys`.
+    pub fn enter(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{NAME}")).arg(program);
+        command
+    }
+
     /// `program` in it.
     pub fn exec(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");

@@ -7,9 +7,11 @@ use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::load::MOST;
 use super::namespace::Namespace;
 
+/// Connections to one destination. The kernel goes on by nine ports or so from one to the next, and a
+/// port that came round again would reset the socket that is stuck.
+const TO_ONE: usize = 2000;
 /// Descriptors that one process has at most.
 const DESCRIPTORS: usize = 19_000;
 
@@ -55,7 +57,7 @@ pub fn hold(stuck: usize, others: usize) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();
     let accepted = (0..stuck).map(|i| {
-        let destination = Ipv4Addr::from(Ipv4Addr::LOCALHOST.to_bits() + (i / MOST) as u32);
+        let destination = Ipv4Addr::from(Ipv4Addr::LOCALHOST.to_bits() + (i / TO_ONE) as u32);
         let client = TcpStream::connect((destination, port))?;
         let (server, _) = listener.accept()?;
         drop(client);

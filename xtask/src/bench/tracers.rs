@@ -118,7 +118,7 @@ impl Tracer {
                 command
             }
             Self::Ss => {
-                let mut command = namespace.exec("sh");
+                let mut command = namespace.enter("sh");
                 command.args(["-c", LOOP]);
                 command
             }

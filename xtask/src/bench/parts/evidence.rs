@@ -75,6 +75,8 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
     const EOF_ALONE: &str = "redis GETs with reads of the end of file over those without";
     let left = part.compare(GETS, eof, transitions, EOF_ALONE);
     part.target(EOF_ALONE, Bound::AtLeast, 0.99, left);
+    let share = part.median(SHARE, stacks);
+    part.target("share of the processors for reads, redis", Bound::AtMost, 0.01, share);
     Ok(())
 }
 

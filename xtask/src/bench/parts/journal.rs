@@ -4,12 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::core::{fields, run as run_core};
 use crate::bench::Bench;
 use crate::bench::results::{Curve, Part};
-use crate::shell::{output, target};
+use crate::shell::{show, target};
 
 const STAYS: [u64; 3] = [10_000, 100_000, 500_000];
 const QUICK: [u64; 2] = [10_000, 50_000];
@@ -36,7 +36,9 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
                 let mut report = Command::new(&bench.tools.tcptrace);
                 report.args(["report", &path, "--format", format]);
                 let start = Instant::now();
-                output(&mut report)?;
+                let output = report.output()?;
+                let said = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.success(), "{} failed: {said}", show(&report));
                 part.add(TOOK, &at(format, stays), start.elapsed().as_secs_f64());
             }
         }

@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::bench::namespace::Namespace;
 use crate::bench::results::{Bound, Curve, Part};
 use crate::bench::stuck::Holders;
-use crate::shell::{run, show};
+use crate::shell::{output, run, show};
 
 const STUCK: [usize; 3] = [1000, 10_000, 50_000];
 const QUICK: [usize; 2] = [1000, 10_000];
@@ -29,12 +29,16 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
         run(namespace.exec("sh").args(["-c", fast]))?;
         let _holders = Holders::start(&namespace, stuck, DESCRIPTORS)?;
         wait_for_minisockets(&namespace)?;
+        let shown = output(namespace.enter("ss").args(["-Htan", "state", "close-wait"]))?;
+        let there = shown.lines().count();
+        ensure!(there == stuck, "{there} sockets are stuck, of {stuck}");
         for _ in 0..bench.rounds.clamp(3, 7) {
             let mut ls = Command::new(&bench.tools.tcptrace);
             ls.arg("ls");
-            let mut ss = namespace.exec("ss");
+            // `ip` would hide the control groups from it, which it complains of at every socket.
+            let mut ss = namespace.enter("ss");
             ss.arg("-tanpe");
-            let mut lsof = namespace.exec("lsof");
+            let mut lsof = namespace.enter("lsof");
             lsof.args(["-nP", "-iTCP"]);
             for (name, mut command) in NAMES.into_iter().zip([ls, ss, lsof]) {
                 part.add(TOOK, &at(name, stuck), millis(&mut command)?);
