@@ -89,7 +89,7 @@ pub fn all(options: &Options) -> Result<()> {
         question.measure(&bench, &mut part).with_context(|| format!("cannot measure {name}"))?;
         part.seconds = start.elapsed().as_secs();
         table::print(&part);
-        results.put(part)?;
+        results.put(part, Question::place)?;
     }
     if options.write_docs { docs::write(&results) } else { Ok(()) }
 }

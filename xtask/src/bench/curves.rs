@@ -43,7 +43,7 @@ fn plot(curve: &Curve, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .build_cartesian_2d(0.0..largest(0) * 1.03, 0.0..largest(1) * 1.1)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .x_desc(&curve.x)
         .y_desc(&curve.y)
         .x_label_formatter(&|number| show(*number))
@@ -61,7 +61,7 @@ fn plot(curve: &Curve, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
+        .position(SeriesLabelPosition::MiddleLeft)
         .background_style(WHITE)
         .border_style(BLACK)
         .label_font((FONT, 12))

@@ -60,6 +60,12 @@ impl Question {
         }
     }
 
+    /// The place of the one with this name.
+    pub fn place(name: &str) -> usize {
+        let all = Self::value_variants();
+        all.iter().position(|question| question.name() == name).unwrap_or(all.len())
+    }
+
     /// Above its figures.
     pub const fn title(self) -> &'static str {
         match self {

@@ -242,12 +242,12 @@ impl Results {
         self.parts.iter().find(|part| part.name == name)
     }
 
-    /// Puts `part` into the place of the one with the same name, and writes all.
-    pub fn put(&mut self, part: Part) -> Result<()> {
-        match self.parts.iter_mut().find(|other| other.name == part.name) {
-            Some(other) => *other = part,
-            None => self.parts.push(part),
-        }
+    /// Puts `part` into the place of the one with the same name, all in the order that `place` tells,
+    /// and writes them.
+    pub fn put(&mut self, part: Part, place: impl Fn(&str) -> usize) -> Result<()> {
+        self.parts.retain(|other| other.name != part.name);
+        self.parts.push(part);
+        self.parts.sort_by_key(|part| place(&part.name));
         let text = serde_json::to_string_pretty(self)?;
         fs::write(Self::path(), text + "\n").context("cannot write target/bench.json")
     }
@@ -260,6 +260,72 @@ pub fn show(number: f64) -> String {
         size if size >= 100.0 => format!("{number:.0}"),
         size if size >= 10.0 => format!("{number:.1}"),
         size if size >= 1.0 => format!("{number:.2}"),
-        _ => format!("{number:.4}"),
+        _ => format!("{number:.4}").trim_end_matches('0').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> Part {
+        let setting = Setting {
+            date: "2026-11-24".into(),
+            commit: "810a5dd".into(),
+            kernel: "6.18".into(),
+            processor: "one".into(),
+            processors: 2,
+            rounds: 3,
+            quick: false,
+        };
+        Part::new("cost", "What it costs", "Somehow.", setting)
+    }
+
+    #[test]
+    fn rounds_are_compared_with_their_own() {
+        let mut part = part();
+        for (mine, theirs) in [(10.0, 100.0), (30.0, 60.0), (8.0, 20.0)] {
+            part.add("rate", "mine", mine);
+            part.add("rate", "theirs", theirs);
+        }
+        assert_eq!(part.figure("rate", "mine").unwrap().spread(), [8.0, 10.0, 30.0]);
+        let median = part.compare("rate", "mine", "theirs", "rate over theirs");
+        assert_eq!(median, Some(0.4));
+        assert_eq!(part.figure("rate over theirs", "mine").unwrap().values, [0.1, 0.5, 0.4]);
+        assert_eq!(part.compare("rate", "mine", "nobody's", "rate over nobody's"), None);
+    }
+
+    #[test]
+    fn what_belongs_together_stands_together() {
+        let mut part = part();
+        for who in ["a", "b"] {
+            part.add("rate", who, 1.0);
+            part.add("time", who, 1.0);
+        }
+        part.add("time", "c", f64::NAN);
+        let order: Vec<_> =
+            part.figures.iter().map(|f| (f.what.as_str(), f.who.as_str())).collect();
+        assert_eq!(order, [("rate", "a"), ("rate", "b"), ("time", "a"), ("time", "b")]);
+    }
+
+    #[test]
+    fn a_target_that_was_not_measured_is_neither_met_nor_missed() {
+        let mut part = part();
+        part.target("time", Bound::AtMost, 1.5, Some(1.5));
+        part.target("rate", Bound::AtLeast, 0.95, Some(0.94));
+        part.target("loss", Bound::AtMost, 0.0, None);
+        let met: Vec<_> = part.targets.iter().map(Target::is_met).collect();
+        assert_eq!(met, [true, false]);
+        assert_eq!(part.targets[1].wanted(), "at least 0.95");
+        assert_eq!(part.missing, ["loss: not measured"]);
+    }
+
+    #[test]
+    fn it_comes_back_as_it_was_written() {
+        let mut part = part();
+        part.add("rate", "mine", 12.5);
+        let text = serde_json::to_string(&Results { parts: vec![part] }).unwrap();
+        let results: Results = serde_json::from_str(&text).unwrap();
+        assert_eq!(results.part("cost").unwrap().median("rate", "mine"), Some(12.5));
     }
 }

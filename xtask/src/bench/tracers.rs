@@ -297,3 +297,35 @@ fn read(path: &Path) -> String {
     let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
     read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(tracer: Tracer, out: &str, err: &str) -> Delivered {
+        let printed = Printed { out: out.to_owned(), err: err.to_owned() };
+        printed.delivered(tracer, 4711).unwrap()
+    }
+
+    #[test]
+    fn lines_of_other_connections_do_not_count() {
+        let out = "SKADDR PID COMM LADDR LPORT RADDR RPORT OLDSTATE -> NEWSTATE MS\n\
+                   ffff8880 12 load 127.0.0.1 4711 127.0.0.1 40000 SYN_RECV -> ESTABLISHED 0.000\n\
+                   ffff8881 12 load 127.0.0.1 40000 127.0.0.1 4711 CLOSE -> SYN_SENT 0.000\n\
+                   ffff8882 13 curl 10.0.0.1 40001 10.0.0.2 443 CLOSE -> SYN_SENT 0.000\n";
+        let seen = delivered(Tracer::Tcpstates, out, "lost 128 events on CPU #1\nlost 2 events\n");
+        assert_eq!((seen.told, seen.ring, seen.admitted), (2, 130, 130));
+        let out = format!("Attaching 1 probe...\n{out}Lost 7 events\n");
+        let seen = delivered(Tracer::Bpftrace, &out, "");
+        assert_eq!((seen.told, seen.admitted), (2, 7));
+    }
+
+    #[test]
+    fn tcptrace_says_itself_what_it_has_seen() {
+        let out = r#"{"type":"group"}
+{"type":"summary","transitions":90,"lost":{"ring":7,"recursion":3}}
+"#;
+        let seen = delivered(Tracer::Watch, out, "ready\n");
+        assert_eq!((seen.told, seen.ring, seen.admitted), (90, 7, 10));
+    }
+}
