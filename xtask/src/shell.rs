@@ -55,6 +55,13 @@ pub fn show(command: &Command) -> String {
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // What the cargo that runs this says of this package. Some build scripts depend on it, and would
+    // build half of everything anew for each other way of starting cargo.
+    let of_this =
+        |name: &str| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|p| name.starts_with(p));
+    for (name, _) in std::env::vars().filter(|(name, _)| of_this(name)) {
+        command.env_remove(name);
+    }
     command
 }
 
