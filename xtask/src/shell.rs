@@ -1,5 +1,6 @@
 //! Running other programs, visibly.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -57,10 +58,11 @@ pub fn cargo() -> Command {
     command.current_dir(root());
     // What the cargo that runs this says of this package. Some build scripts depend on it, and would
     // build half of everything anew for each other way of starting cargo.
-    let of_this =
-        |name: &str| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|p| name.starts_with(p));
-    for (name, _) in std::env::vars().filter(|(name, _)| of_this(name)) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let bytes = name.as_bytes();
+        if bytes.starts_with(b"CARGO_MANIFEST_") || bytes.starts_with(b"CARGO_PKG_") {
+            command.env_remove(name);
+        }
     }
     command
 }

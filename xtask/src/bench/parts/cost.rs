@@ -90,7 +90,8 @@ fn times(
                 part.add(STATE, tracer.name(), nanos as f64 / transitions);
             }
             if nanos > 0 {
-                let who = format!("{}: {tracepoint}", tracer.name());
+                let name = if tracepoint.is_empty() { "the iterator" } else { tracepoint };
+                let who = format!("{}: {name}", tracer.name());
                 part.add(BY_TRACEPOINT, &who, nanos as f64 / connections);
             }
         }

@@ -31,7 +31,9 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
         wait_for_minisockets(&namespace)?;
         let shown = output(namespace.enter("ss").args(["-Htan", "state", "close-wait"]))?;
         let there = shown.lines().count();
-        ensure!(there == stuck, "{there} sockets are stuck, of {stuck}");
+        // On a busy loopback a packet can find neither a socket nor the minisocket that is taking its
+        // place, and then its peer is reset.
+        ensure!(there * 100 >= stuck * 99, "{there} sockets are stuck, of {stuck}");
         for _ in 0..bench.rounds.clamp(3, 7) {
             let mut ls = Command::new(&bench.tools.tcptrace);
             ls.arg("ls");
