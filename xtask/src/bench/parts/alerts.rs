@@ -93,13 +93,14 @@ fn delays(watching: &Watching) -> Result<Vec<f64>> {
 }
 
 /// tcptrace with its lines, each with the moment at which it came. Dropping it ends it.
-struct Watching {
+pub struct Watching {
     child: Child,
     lines: Receiver<(Instant, Value)>,
 }
 
 impl Watching {
-    fn start(bench: &Bench, flags: &[&str]) -> Result<Self> {
+    /// Starts it and waits until it is ready.
+    pub fn start(bench: &Bench, flags: &[&str]) -> Result<Self> {
         let mut command = watch(&bench.tools, flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start tcptrace watch")?;
@@ -122,7 +123,8 @@ impl Watching {
         Ok(watching)
     }
 
-    fn resident(&self) -> Result<f64> {
+    /// Kilobytes that it has in memory.
+    pub fn resident(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         Ok(line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::alerts::Watching;
 use crate::bench::Bench;
 use crate::bench::namespace::Namespace;
 use crate::bench::results::{Bound, Curve, Part};
@@ -18,6 +19,7 @@ const DESCRIPTORS: usize = 100_000;
 
 const TOOK: &str = "ms until all is shown";
 const OVER: &str = "time over that of tcptrace ls";
+const RESIDENT: &str = "resident kB when it is ready";
 const NAMES: [&str; 3] = ["tcptrace ls", "ss -tanpe", "lsof -nP -iTCP"];
 
 /// Measures it.
@@ -46,6 +48,9 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
                 part.add(TOOK, &at(name, stuck), millis(&mut command)?);
             }
         }
+        let watching = Watching::start(bench, &[])?;
+        part.add(RESIDENT, &at("tcptrace watch", stuck), watching.resident()?);
+        drop(watching);
         let [ours, ss, lsof] = NAMES.map(|name| at(name, stuck));
         let over_ss = part.compare(TOOK, &ss, &ours, OVER);
         part.compare(TOOK, &lsof, &ours, OVER);
