@@ -30,6 +30,7 @@ use crate::model::delivery::Delivery;
 use crate::model::group::GroupNotice;
 use crate::model::time::Anchor;
 use crate::sys::host::Host;
+pub use journald::note;
 use message::{Message, Told};
 use worker::Worker;
 

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod config;
 pub mod export;
+pub mod release;
 pub mod report;
 mod values;
 
@@ -110,6 +111,8 @@ pub enum Command {
     Report(Box<report::ReportArgs>),
     /// Write stays as Parquet or JSON lines, for an engine of your own
     Export(Box<export::ExportArgs>),
+    /// End stuck connections from outside; without --yes, tell what would be done
+    Release(Box<release::ReleaseArgs>),
     /// Tell a monitoring system, once, whether too many sockets are stuck: Nagios exit codes
     Check(Box<check::CheckArgs>),
     /// Tell what this kernel and these privileges allow, and what to do about the rest

@@ -17,6 +17,7 @@ mod ls;
 mod metrics;
 mod output;
 mod past;
+mod release;
 mod reload;
 mod replay;
 mod report;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &style),
         Command::Report(args) => report::run(&args, &style),
         Command::Export(args) => export::run(&args, &style),
+        Command::Release(args) => release::run(&args, &style),
         Command::Doctor => doctor::run(&style),
         Command::Demo(args) => demo::run(&args, &style),
         Command::Config(command) => config::run(&command, file.as_deref(), given, &style),

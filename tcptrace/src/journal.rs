@@ -17,6 +17,7 @@ mod ledger;
 mod lock;
 mod names;
 pub mod recorder;
+pub mod releases;
 mod row;
 mod schema;
 mod shard;

@@ -31,6 +31,7 @@ pub mod profile;
 pub mod proof;
 pub mod reads;
 pub mod recording;
+pub mod release;
 pub mod rules;
 pub mod snapshot;
 pub mod socket;

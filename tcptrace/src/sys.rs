@@ -19,6 +19,7 @@ pub mod privileges;
 pub mod probe;
 pub mod process;
 pub mod recording;
+pub mod release;
 pub mod sockdiag;
 pub mod stacks;
 pub mod terminal;

@@ -14,7 +14,7 @@ use crate::shell::{as_root, cargo, output, root, run as run_command, show, step,
 pub const OBJECT: &str = "TCPTRACE_EBPF_OBJECT";
 /// What the kernel programs are built for.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
-/// What runs on any Linux, whatever its libraries: what is shipped, and what guests are tested with.
+/// What runs on any Linux, whatever its libraries: what is shipped.
 pub const STATIC: &str = "x86_64-unknown-linux-musl";
 
 /// cargo of the nightly, building for the kernel. One object serves every profile of the daemon.
@@ -59,22 +59,30 @@ pub fn statically(cargo: &mut Command) -> Result<&mut Command> {
     Ok(cargo)
 }
 
-/// Builds the live tests, and with them the tcptrace that they test, as users run it: they make more
-/// traffic than a debug build keeps up with. Built as this user, run as root.
+/// What else there is, cross-compiled.
+pub const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+/// The profile of tests, which make more traffic than a debug build keeps up with.
+pub const CHECKED: &str = "checked";
+
+/// Builds the live tests, and with them the tcptrace that they test. Built as this user, run as root.
 pub fn live(object: &Path) -> Result<String> {
     live_by(cargo(), object)
 }
 
-/// The same, for [`STATIC`].
-pub fn live_statically(object: &Path) -> Result<String> {
+/// The same, for [`ARM64`].
+pub fn live_for_arm64(object: &Path) -> Result<String> {
     let mut build = cargo();
-    statically(&mut build)?;
+    let compiler = "aarch64-linux-gnu-gcc";
+    build.env("CARGO_BUILD_TARGET", ARM64);
+    build.env("CC_aarch64_unknown_linux_gnu", compiler);
+    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler);
     live_by(build, object)
 }
 
 fn live_by(mut build: Command, object: &Path) -> Result<String> {
-    build.args(["test", "--release", "--package", "tcptrace", "--test", "live", "--no-run"]);
-    build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, object);
+    build.args(["test", "--profile", CHECKED, "--package", "tcptrace", "--test", "live"]);
+    build.args(["--no-run", "--message-format", "json-render-diagnostics"]).env(OBJECT, object);
     let messages = output(&mut build)?;
     messages
         .lines()

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::build::STATIC;
+use crate::build::{ARM64, STATIC};
 use crate::shell::{as_root, cargo, output, run, show, step, succeeds, target};
 
 /// The compiler of the kernel programs: they need `-Z build-std`.
@@ -155,12 +155,22 @@ pub fn for_static_builds() -> Result<()> {
     if !succeeds(Command::new("musl-gcc").arg("--version")) {
         apt(&["musl-tools"])?;
     }
+    standard_library(STATIC)
+}
+
+fn standard_library(target: &str) -> Result<()> {
     let targets = output(Command::new("rustup").args(["target", "list", "--installed"]))?;
-    if !targets.lines().any(|target| target == STATIC) {
-        step(&format!("installing the standard library for {STATIC}"));
-        run(Command::new("rustup").args(["target", "add", STATIC]))?;
+    if !targets.lines().any(|installed| installed == target) {
+        step(&format!("installing the standard library for {target}"));
+        run(Command::new("rustup").args(["target", "add", target]))?;
     }
     Ok(())
+}
+
+/// What guests with another processor need besides.
+pub fn for_arm64() -> Result<()> {
+    apt(&["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-system-arm"])?;
+    standard_library(ARM64)
 }
 
 /// What guests are booted with, and made of.

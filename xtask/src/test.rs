@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::bench::instructions;
-use crate::build::{self, OBJECT, bpf_cargo};
+use crate::build::{self, CHECKED, OBJECT, bpf_cargo};
 use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
 use crate::vm;
@@ -13,15 +13,19 @@ use crate::vm;
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
     setup::compiler()?;
-    pure(filter, cargo)
+    pure(filter, || {
+        let mut test = cargo();
+        test.arg("test");
+        test
+    })
 }
 
-fn pure(filter: Option<&str>, cargo: impl Fn() -> Command) -> Result<()> {
+fn pure(filter: Option<&str>, test: impl Fn() -> Command) -> Result<()> {
     step("tests of the pure parts");
-    run(cargo()
-        .args(["test", "--workspace", "--exclude", "tcptrace-ebpf", "--lib", "--bins"])
+    run(test()
+        .args(["--workspace", "--exclude", "tcptrace-ebpf", "--lib", "--bins"])
         .args(filter))?;
-    run(cargo().args(["test", "--package", "tcptrace", "--test", "allocations"]).args(filter))
+    run(test().args(["--package", "tcptrace", "--test", "allocations"]).args(filter))
 }
 
 /// Everything that every change must pass; with `slow`, also what takes minutes and has more to install.
@@ -32,15 +36,15 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
         setup::for_all_tests()?;
     }
     // The same for all, so that nothing is built twice.
-    let with_object = || {
-        let mut cargo = cargo();
-        cargo.env(OBJECT, &object);
-        cargo
+    let test = || {
+        let mut test = cargo();
+        test.args(["test", "--profile", CHECKED]).env(OBJECT, &object);
+        test
     };
-    pure(filter, with_object)?;
+    pure(filter, test)?;
     let others = |name: &str| {
-        let mut tests = with_object();
-        tests.args(["test", "--package", "tcptrace", "--test", name]);
+        let mut tests = test();
+        tests.args(["--package", "tcptrace", "--test", name]);
         tests.args(filter);
         if slow {
             tests.args(["--", "--include-ignored"]);
@@ -56,15 +60,24 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     step("tests on the live kernel");
     let live = build::live(&object)?;
     run(as_root(live).args(filter))?;
-    if !slow || filter.is_some() {
+    if filter.is_some() {
+        return Ok(());
+    }
+    step("tests on other kernels, under emulation");
+    let guests = vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() };
+    vm::run(&guests)?;
+    if !slow {
         return Ok(());
     }
     instructions::guard()?;
-    step("tests on other kernels, under emulation");
-    let guests = vm::Options { all: true, jobs: 2, cpus: 1, ..vm::Options::default() };
-    vm::run(&guests)?;
     step("tests where something is taken away");
-    vm::run(&vm::Options { all: false, under: vm::Condition::CURTAILED.to_vec(), ..guests })
+    vm::run(&vm::Options {
+        all: false,
+        under: vm::Condition::CURTAILED.to_vec(),
+        ..guests.clone()
+    })?;
+    step("tests on another processor");
+    vm::run(&vm::Options { all: false, kernels: vec!["arm64".into()], ..guests })
 }
 
 /// The corpus, all at once: its last words are the confusion table.

@@ -1,6 +1,6 @@
 //! The live tests in guests: kernels that this machine does not run, under emulation.
 //!
-//! A guest is one kernel under one condition. It boots into an archive of our static programs, runs
+//! A guest is one kernel under one condition. It boots into an archive of our programs, runs
 //! the tests and reports line by line. One that does not come up has failed, like any test.
 
 mod docs;
@@ -23,12 +23,12 @@ use crate::setup;
 use crate::shell::{step, target};
 use guest::{Guest, Outcome};
 use initramfs::Programs;
-use kernels::{Image, Kernel};
+use kernels::{Arch, Image, Kernel};
 
 /// What to run, and in what.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// Kernels by name: 5.10, 6.1, 6.12, 7.2; all if none is given
+    /// Kernels by name: 5.10, 6.1, 6.12, 7.2, arm64; all but arm64 if none is given
     pub kernels: Vec<String>,
     /// A kernel of your own, as a bzImage with what the tests need compiled in
     #[arg(long, value_name = "PATH")]
@@ -116,9 +116,14 @@ struct Ran {
 /// all they reported.
 pub fn run(options: &Options) -> Result<()> {
     setup::for_guests()?;
+    if options.kernels.iter().any(|name| name == "arm64") {
+        setup::for_arm64()?;
+    }
     let images = images(options)?;
     let object = build::ebpf()?;
-    let programs = programs(&object)?;
+    let archs = [Arch::Amd64, Arch::Arm64].into_iter();
+    let archs = archs.filter(|&arch| images.iter().any(|image| image.arch == arch));
+    let programs = archs.map(|arch| programs(&object, arch)).collect::<Result<Vec<_>>>()?;
     let conditions =
         if options.under.is_empty() { &[Condition::Plain][..] } else { &options.under };
     let dir = target().join("vm");
@@ -169,15 +174,17 @@ pub fn run(options: &Options) -> Result<()> {
 /// Runs one guest to its end; `None` if there was a shell in it.
 fn boot(
     options: &Options,
-    programs: &Programs,
+    programs: &[Programs],
     dir: &Path,
     image: &Image,
     condition: Condition,
 ) -> Result<Option<Ran>> {
+    let programs = programs.iter().find(|programs| programs.arch == image.arch);
+    let programs = programs.context("there are programs for every kernel")?;
     let name = format!("{}-{}", image.name, condition.name());
     let archive = dir.join(format!("{name}.cpio"));
     let settings = settings(options, programs, condition);
-    initramfs::make(&archive, programs, image.modules.as_deref(), &settings)?;
+    initramfs::make(&archive, programs, image, &settings)?;
     let guest = Guest {
         image,
         initramfs: &archive,
@@ -201,19 +208,23 @@ fn boot(
 fn images(options: &Options) -> Result<Vec<Image>> {
     if let Some(path) = &options.kernel_image {
         let vmlinuz = path.canonicalize().with_context(|| format!("no {}", path.display()))?;
-        return Ok(vec![Image { name: "own".into(), vmlinuz, modules: None }]);
+        let (name, arch) = ("own".to_owned(), Arch::Amd64);
+        return Ok(vec![Image { name, vmlinuz, modules: None, arch, tools: None }]);
     }
     if options.kernels.is_empty() {
-        return kernels::ALL.into_iter().map(Kernel::fetch).collect();
+        return kernels::ALL.into_iter().filter(Kernel::is_native).map(Kernel::fetch).collect();
     }
     options.kernels.iter().map(|name| Kernel::named(name)?.fetch()).collect()
 }
 
-fn programs(object: &Path) -> Result<Programs> {
-    let live = PathBuf::from(build::live_statically(object)?);
+fn programs(object: &Path, arch: Arch) -> Result<Programs> {
     // Where cargo told the tests that they are (`CARGO_BIN_EXE_tcptrace`, `CARGO_TARGET_TMPDIR`).
-    let tcptrace = target().join(build::STATIC).join("release/tcptrace");
-    Ok(Programs { live, tcptrace, scratch: target().join("tmp") })
+    let (live, dir) = match arch {
+        Arch::Amd64 => (build::live(object)?, target()),
+        Arch::Arm64 => (build::live_for_arm64(object)?, target().join(build::ARM64)),
+    };
+    let tcptrace = dir.join(build::CHECKED).join("tcptrace");
+    Ok(Programs { arch, live: live.into(), tcptrace, scratch: dir.join("tmp") })
 }
 
 fn settings(options: &Options, programs: &Programs, condition: Condition) -> String {
@@ -227,11 +238,14 @@ fn settings(options: &Options, programs: &Programs, condition: Condition) -> Str
     let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
     let arguments = options.test.as_deref().map(quoted).unwrap_or_default();
     format!(
-        "LIVE={}\nTCPTRACE={}\nARGUMENTS={}\nSHELL_WANTED={}\nexport TCPTRACE_GUEST={set}\n{}",
+        "LIVE={}\nTCPTRACE={}\nARGUMENTS={}\nSHELL_WANTED={}\nexport TCPTRACE_GUEST={set}\n\
+         CONSOLE={}\nREPORT={}\n{}",
         quoted(&programs.live.to_string_lossy()),
         quoted(&programs.tcptrace.to_string_lossy()),
         quoted(&arguments),
         if options.shell { "yes" } else { "no" },
+        programs.arch.console(),
+        programs.arch.report(),
         condition.settings(),
     )
 }

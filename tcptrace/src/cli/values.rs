@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use ipnet::IpNet;
 use jiff::{Span, SpanRelativeTo};
 
+use crate::model::release::pace::Rate;
 use crate::model::verdict::{VERDICTS, Verdict};
 
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -65,6 +66,18 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn count(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|&count| count > 0);
     count.ok_or_else(|| "not a count of 1 or more".to_owned())
+}
+
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let (count, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match unit {
+        "s" => 1,
+        "min" | "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    let rate = count.parse().ok().and_then(|count| Rate::new(count, Duration::from_secs(seconds)));
+    rate.ok_or_else(|| "not a rate like 50/s or 10/min".to_owned())
 }
 
 pub fn ring_bytes(text: &str) -> Result<u32, String> {

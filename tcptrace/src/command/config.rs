@@ -152,7 +152,8 @@ fn show(effective: &Effective, style: &Style) -> Result<()> {
         }
         config.rule.iter().try_for_each(|rule| writeln!(out, "{rule}"))?;
         config.ignore.iter().try_for_each(|ignore| writeln!(out, "{ignore}"))?;
-        config.silence.iter().try_for_each(|silence| writeln!(out, "{silence}"))
+        config.silence.iter().try_for_each(|silence| writeln!(out, "{silence}"))?;
+        write!(out, "{}", config.sink.shown())
     })
 }
 

@@ -40,18 +40,33 @@ pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let seen = runtime.block_on(look(&remembered))?;
     seen.notes.iter().for_each(|note| notice(note));
     let now = clock::now();
-    let mut shown: Vec<_> = seen
+    let admits = |(stay, evidence, finding): &Found| filter.admits_finding(stay, evidence, finding);
+    let shown = select(seen, admits, args.min_age, now);
+    runtime.block_on(print(&shown, style, now))
+}
+
+/// A half-closed socket, and what is to be said of it.
+pub type Found = (Stay, Evidence, Finding);
+
+/// What of `seen` `admits` and is old enough, the longest half-closed first.
+pub fn select(
+    seen: Seen,
+    admits: impl Fn(&Found) -> bool,
+    min_age: Option<Duration>,
+    now: Instant,
+) -> Vec<Found> {
+    let mut selected: Vec<_> = seen
         .sockets
         .into_iter()
         .map(|(stay, evidence)| {
             let finding = find(&stay, &evidence, BETWEEN_LOOKS);
             (stay, evidence, finding)
         })
-        .filter(|(stay, evidence, finding)| filter.admits_finding(stay, evidence, finding))
-        .filter(|(stay, ..)| args.min_age.is_none_or(|min_age| stay.age(now) >= min_age))
+        .filter(admits)
+        .filter(|(stay, ..)| min_age.is_none_or(|min_age| stay.age(now) >= min_age))
         .collect();
-    shown.sort_by_key(|(stay, ..)| (stay.since, stay.key));
-    runtime.block_on(print(&shown, style, now))
+    selected.sort_by_key(|(stay, ..)| (stay.since, stay.key));
+    selected
 }
 
 /// What a look at the host shows.
@@ -121,7 +136,7 @@ pub async fn look(remembered: &[Remembered]) -> Result<Seen> {
     Ok(Seen { sockets, notes })
 }
 
-async fn print(shown: &[(Stay, Evidence, Finding)], style: &Style, now: Instant) -> Result<()> {
+async fn print(shown: &[Found], style: &Style, now: Instant) -> Result<()> {
     let mut stdout = Output::start().context("cannot start the output thread")?;
     match style.format {
         OutputFormat::Json => {

@@ -183,6 +183,15 @@ impl Ledger {
             + self.intervals.len()
     }
 
+    /// Whether nothing would be lost but the sign of life: nothing waits, and no stay goes on that would
+    /// end with it.
+    pub fn is_idle(&self) -> bool {
+        self.waiting() == 0
+            && self.open.is_empty()
+            && self.steps.is_empty()
+            && self.left_out.total() == 0
+    }
+
     /// Takes in one entry.
     pub fn take(&mut self, entry: Entry) {
         let full = self.waiting() >= MOST;

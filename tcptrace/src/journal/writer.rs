@@ -2,6 +2,7 @@
 
 pub mod rows;
 
+use core::time::Duration;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,11 @@ use super::ledger::Ledger;
 use super::lock::Lock;
 use super::recorder::{Message, Settings, Status};
 use super::shard::{self, Limits, Shard};
-use crate::model::time::Anchor;
+use crate::model::time::{Anchor, Instant};
+
+/// How old the sign of life may be where nothing else is to be written: a commit waits for the disk, and
+/// wakes it.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub struct Writer {
     damaged: bool,
     interner: Interner,
     ledger: Ledger,
+    /// When everything was on disk last.
+    committed: Option<Instant>,
     status: Arc<Mutex<Status>>,
 }
 
@@ -54,11 +61,12 @@ impl Writer {
             damaged: false,
             interner: Interner::default(),
             ledger: Ledger::new(began),
+            committed: None,
             status,
         })
     }
 
-    /// Takes in a message; commits if it was both clocks.
+    /// Takes in a message; commits if it was both clocks, unless there is no need to yet.
     pub fn take(&mut self, message: Message) {
         match message {
             Message::Entry(entry) => self.ledger.take(*entry),
@@ -66,7 +74,10 @@ impl Writer {
             Message::LeftOut(left_out) => self.ledger.left_out.merge(&left_out),
             Message::Clock(anchor) => {
                 self.ledger.clock(anchor);
-                self.commit(false);
+                let rests = |at| anchor.monotonic.since(at) < IDLE;
+                if !self.ledger.is_idle() || !self.committed.is_some_and(rests) {
+                    self.commit(false);
+                }
             }
         }
     }
@@ -80,6 +91,7 @@ impl Writer {
             Ok(entries) => {
                 status.committed += entries;
                 status.error = None;
+                self.committed = Some(self.ledger.clock.last().monotonic);
             }
             Err(error) => {
                 let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
@@ -89,6 +101,7 @@ impl Writer {
                 self.interner.forget();
                 self.shard = None;
                 self.before = None;
+                self.committed = None;
                 status.error = Some(format!("{error:#}").into());
             }
         }

@@ -78,6 +78,17 @@ impl Filter {
         self.admits(stay.netns, &stay.endpoints, finding.verdict, holders.chain(blamed))
     }
 
+    /// The same, of something that is to be done to the socket itself: of its processes only those
+    /// count that hold it, or the listener it waits at.
+    pub fn admits_held(&self, stay: &Stay, evidence: &Evidence, finding: &Finding) -> bool {
+        let holders = match finding.verdict {
+            Verdict::NotAccepted => &evidence.listener_holders,
+            _ => evidence.holders.as_deref().unwrap_or_default(),
+        };
+        let processes = holders.iter().map(|holder| &*holder.process);
+        self.admits(stay.netns, &stay.endpoints, finding.verdict, processes)
+    }
+
     /// Whether something that no process holds is asked for.
     pub fn admits_unheld(
         &self,

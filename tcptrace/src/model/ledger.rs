@@ -20,6 +20,10 @@ use super::verdict::{Finding, Verdict};
 /// How much time is summed up in one entry.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many kinds of short stays are told apart in an interval. Anybody can give a process a new name
+/// for each of them.
+const MOST_KINDS: usize = 1024;
+
 /// States are numbered from 1.
 const STATES: usize = TCP_STATES.len() + 1;
 
@@ -86,7 +90,11 @@ impl Ledger {
         }
         let reader = read.filter(|read| !read.peeked).map(|read| read.by.comm);
         let lasted = ended.at.since(ended.stay.since);
-        self.short.entry((ended.stay.state, reader)).or_default().add(lasted);
+        let mut kind = (ended.stay.state, reader);
+        if self.short.len() >= MOST_KINDS && !self.short.contains_key(&kind) {
+            kind.1 = None;
+        }
+        self.short.entry(kind).or_default().add(lasted);
         None
     }
 

@@ -60,7 +60,7 @@ pub struct Observed {
 }
 
 /// What the kernel says of an age is known to the tick.
-const TICK: Duration = Duration::from_millis(20);
+pub const TICK: Duration = Duration::from_millis(20);
 
 impl Snapshot {
     /// Takes over from `seen` since when sockets are in their states; this snapshot was `taken` at some

@@ -5,6 +5,7 @@ mod delivery;
 mod lines;
 mod monitor;
 mod profile;
+mod release;
 mod stay;
 
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use lines::{
 };
 pub use monitor::{monitor, monitor_failed};
 pub use profile::{difference, profile};
+pub use release::{Run, RunStatus, release, release_run};
 pub use stay::stay;
 
 use crate::cli::config::settings::Setting;

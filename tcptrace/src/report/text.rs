@@ -1,5 +1,6 @@
 //! Text for people.
 
+mod release;
 pub(super) mod words;
 
 use core::fmt::{self, Display};
@@ -9,6 +10,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
+pub use release::{release_account, release_note, release_run_note, released};
 pub use words::Age;
 pub(super) use words::Count;
 use words::{Ends, Holders, Peers, culprit, ended_words};

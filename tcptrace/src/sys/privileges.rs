@@ -8,6 +8,7 @@ use std::fs;
 #[repr(u8)]
 #[expect(missing_docs, reason = "the kernel's own names")]
 pub enum Capability {
+    NetAdmin = 12,
     SysPtrace = 19,
     SysAdmin = 21,
     Perfmon = 38,
@@ -18,6 +19,7 @@ impl Capability {
     /// The name in `capabilities(7)`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NetAdmin => "CAP_NET_ADMIN",
             Self::SysPtrace => "CAP_SYS_PTRACE",
             Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::Perfmon => "CAP_PERFMON",

@@ -194,7 +194,7 @@ fn parse(mut message: &[u8]) -> Option<DiagSocket> {
 
 /// Reads the ages in a `struct tcp_info`, which has grown over time and may be cut short: eight
 /// bytes, then words of which the tenth to thirteenth are ages in milliseconds.
-fn ages(mut info: &[u8]) -> Option<Ages> {
+pub(super) fn ages(mut info: &[u8]) -> Option<Ages> {
     const BEFORE: usize = 8 + 9 * 4;
     if info.len() < BEFORE + 4 * 4 {
         return None;

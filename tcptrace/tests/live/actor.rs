@@ -53,6 +53,14 @@ impl Actor {
         Self::spawn(command)
     }
 
+    /// As the first process of a pid namespace.
+    pub fn start_as_first_in(namespace: &Namespace) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &namespace.name, "unshare", "--pid", "--fork"]);
+        command.arg("--kill-child").arg(std::env::current_exe().unwrap());
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         command.arg("actor").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -67,6 +67,9 @@ const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
     "live::load::",
+    "live::release::held::",
+    "live::release::java::",
+    "live::release::reused::",
     "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
 ];

@@ -18,6 +18,7 @@ mod ls;
 mod metrics;
 mod past;
 mod record;
+mod release;
 mod replay;
 mod rules;
 mod service;
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
             budget::measure();
             return ExitCode::SUCCESS;
         }
+        Some("swap") => {
+            release::swap();
+            return ExitCode::SUCCESS;
+        }
         _ => {}
     }
     let mut arguments = Arguments::from_args();
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         load::trials(),
         record::trials(),
         past::trials(),
+        release::trials(),
         replay::trials(),
         rules::trials(),
         sinks::trials(),

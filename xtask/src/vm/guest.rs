@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::kernels::Image;
+use super::kernels::{Arch, Image};
 use crate::shell::run;
 
-const QEMU: &str = "qemu-system-x86_64";
 /// Where a processor says that it copies strings fast, kernels copy by an instruction that is emulated
 /// byte by byte, and verifiers copy much: they take half the time without. And the flags after an
 /// emulated CMPXCHG16B can be wrong, which 6.12's allocator panics of.
-const CPU: &str = "max,-erms,-fsrm,-cx16";
+const AMD64: &str = "max,-erms,-fsrm,-cx16";
 /// Longer than any kernel takes to start our program.
 const START: Duration = Duration::from_secs(60);
 
@@ -64,17 +63,20 @@ impl Guest<'_> {
 
     /// A shell in the guest, on this terminal.
     pub fn shell(&self) -> Result<()> {
-        let mut qemu = self.qemu("console=ttyS0 quiet");
-        run(qemu.args(["-serial", "mon:stdio", "-serial", "null"]))
+        let mut qemu = self.qemu();
+        qemu.args(["-serial", "mon:stdio"]);
+        self.image.arch.second_serial(&mut qemu, "null");
+        run(&mut qemu)
     }
 
     fn boot(&self) -> Result<Outcome> {
-        let mut qemu = self.qemu("console=ttyS0 quiet");
+        let mut qemu = self.qemu();
         let console = format!("file:{}", self.console.display());
-        qemu.args(["-serial", &console, "-serial", "stdio"]);
+        qemu.args(["-serial", &console]);
+        self.image.arch.second_serial(&mut qemu, "stdio");
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
         let began = Instant::now();
-        let child = qemu.spawn().with_context(|| format!("cannot start {QEMU}"))?;
+        let child = qemu.spawn().context("cannot start qemu")?;
         let mut running = Running(child);
         let stdout = running.0.stdout.take().context("no report")?;
         let (sender, lines) = channel();
@@ -104,14 +106,59 @@ impl Guest<'_> {
         Ok(outcome)
     }
 
-    fn qemu(&self, cmdline: &str) -> Command {
-        let mut qemu = Command::new(QEMU);
+    fn qemu(&self) -> Command {
+        let arch = self.image.arch;
+        let mut qemu = arch.qemu();
         // All of its processors on one of ours: guests must not crowd one another out.
-        qemu.args(["-accel", "tcg,thread=single", "-cpu", CPU, "-m", "2048", "-no-reboot"]);
+        qemu.args(["-accel", "tcg,thread=single", "-m", "2048", "-no-reboot"]);
         qemu.args(["-display", "none", "-nodefaults", "-smp", &self.cpus.to_string()]);
         qemu.arg("-kernel").arg(&self.image.vmlinuz).arg("-initrd").arg(self.initramfs);
-        qemu.args(["-append", &format!("{cmdline} panic=-1 {}", self.cmdline)]);
+        qemu.args([
+            "-append",
+            &format!("console={} quiet panic=-1 {}", arch.console(), self.cmdline),
+        ]);
         qemu
+    }
+}
+
+impl Arch {
+    fn qemu(self) -> Command {
+        let (program, processor) = match self {
+            Self::Amd64 => ("qemu-system-x86_64", ["-cpu", AMD64].as_slice()),
+            Self::Arm64 => {
+                ("qemu-system-aarch64", ["-machine", "virt", "-cpu", "cortex-a72"].as_slice())
+            }
+        };
+        let mut qemu = Command::new(program);
+        qemu.args(processor);
+        qemu
+    }
+
+    /// The guest's first serial port: where the kernel speaks.
+    pub const fn console(self) -> &'static str {
+        match self {
+            Self::Amd64 => "ttyS0",
+            Self::Arm64 => "ttyAMA0",
+        }
+    }
+
+    /// The second: where the tests do.
+    pub const fn report(self) -> &'static str {
+        match self {
+            Self::Amd64 => "ttyS1",
+            Self::Arm64 => "ttyS0",
+        }
+    }
+
+    fn second_serial(self, qemu: &mut Command, to: &str) {
+        match self {
+            Self::Amd64 => qemu.args(["-serial", to]),
+            // The board has one only.
+            Self::Arm64 => {
+                let chardev = format!("{to},id=report");
+                qemu.args(["-chardev", &chardev, "-device", "pci-serial,chardev=report"])
+            }
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a guest boots into: our static programs, busybox, and the few tools that the tests call.
+//! What a guest boots into: our programs, busybox, and the few tools that the tests call.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::kernels::{Arch, Image};
 use crate::shell::{output, run, show};
 
 const INIT: &str = include_str!("init");
@@ -20,6 +21,7 @@ const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "unix_diag"];
 /// paths, in the guest.
 #[derive(Clone, Debug)]
 pub struct Programs {
+    pub arch: Arch,
     pub live: PathBuf,
     pub tcptrace: PathBuf,
     /// The folder that tests keep their files in.
@@ -30,28 +32,38 @@ pub struct Programs {
 struct Tree<'a>(&'a Path);
 
 /// Makes `archive` for one guest; `settings` are lines that its first process sources.
-pub fn make(
-    archive: &Path,
-    programs: &Programs,
-    modules: Option<&Path>,
-    settings: &str,
-) -> Result<()> {
+pub fn make(archive: &Path, programs: &Programs, image: &Image, settings: &str) -> Result<()> {
     let root = archive.with_extension("root");
     let _ = fs::remove_dir_all(&root);
     let tree = Tree(&root);
     for folder in ["dev", "proc", "sys", "tmp", "run", "root", "bin", "sbin", "etc", "modules"] {
         fs::create_dir_all(root.join(folder))?;
     }
-    tree.copy(&find("busybox")?, Path::new("/bin/busybox"))?;
-    for tool in TOOLS {
-        tree.tool(&find(tool)?)?;
+    match &image.tools {
+        None => {
+            tree.copy(&find("busybox")?, Path::new("/bin/busybox"))?;
+            for tool in TOOLS {
+                tree.program(&find(tool)?, &Path::new("/usr/bin").join(tool))?;
+            }
+            // What scripts name by its path.
+            symlink("/bin/busybox", root.join("bin/sh"))?;
+            for program in [&programs.live, &programs.tcptrace] {
+                tree.program(program, program)?;
+            }
+        }
+        Some(tools) => {
+            for folder in ["bin", "sbin", "lib", "usr/bin", "usr/sbin", "usr/lib"] {
+                tree.all_of(&tools.join(folder), folder)?;
+            }
+            let _ = fs::remove_dir_all(root.join("lib/modules"));
+            symlink("/bin/busybox", root.join("bin/sh"))?;
+            for program in [&programs.live, &programs.tcptrace] {
+                tree.copy(program, program)?;
+            }
+        }
     }
-    // What scripts name by its path.
-    symlink("/bin/busybox", root.join("bin/sh"))?;
-    tree.copy(&programs.live, &programs.live)?;
-    tree.copy(&programs.tcptrace, &programs.tcptrace)?;
     fs::create_dir_all(tree.place(&programs.scratch))?;
-    if let Some(modules) = modules {
+    if let Some(modules) = &image.modules {
         tree.modules(modules)?;
     }
     fs::write(root.join("etc/guest"), settings)?;
@@ -76,11 +88,16 @@ impl Tree<'_> {
         Ok(())
     }
 
+    /// A folder with what is in it, links as they are.
+    fn all_of(&self, from: &Path, to: &str) -> Result<()> {
+        fs::create_dir_all(self.0.join(to))?;
+        run(Command::new("cp").arg("-a").arg(from.join(".")).arg(self.0.join(to)))
+    }
+
     /// A program with the libraries it is linked to.
-    fn tool(&self, program: &Path) -> Result<()> {
-        let name = program.file_name().context("a program has a name")?;
-        self.copy(program, &Path::new("/usr/bin").join(name))?;
-        let linked = output(Command::new("ldd").arg(program))?;
+    fn program(&self, from: &Path, to: &Path) -> Result<()> {
+        self.copy(from, to)?;
+        let linked = output(Command::new("ldd").arg(from))?;
         let words = linked.split_whitespace().filter(|word| word.starts_with('/'));
         for library in words.map(Path::new).collect::<BTreeSet<_>>() {
             self.copy(library, library)?;

@@ -9,11 +9,30 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell::{output, run, step};
 
+/// What a guest's processor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    Amd64,
+    Arm64,
+}
+
+impl Arch {
+    /// As Debian calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
 /// Which of Debian's suites has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// As a user asks for it.
     pub name: &'static str,
+    arch: Arch,
+    version: &'static str,
     suite: &'static str,
     /// Where its point releases come from besides.
     security: Option<&'static str>,
@@ -21,16 +40,18 @@ pub struct Kernel {
 
 /// Every kernel that is tested, from the oldest to the newest. Debian 13's own 6.12 panics under
 /// emulation in one boot of seven, the same version as built for Debian 12 in none.
-pub const ALL: [Kernel; 4] = [
-    Kernel { name: "5.10", suite: "bullseye", security: Some("bullseye-security") },
-    Kernel { name: "6.1", suite: "bookworm", security: Some("bookworm-security") },
-    Kernel { name: "6.12", suite: "bookworm-backports", security: None },
-    Kernel { name: "7.2", suite: "sid", security: None },
+pub const ALL: [Kernel; 5] = [
+    Kernel::amd64("5.10", "bullseye", Some("bullseye-security")),
+    Kernel::amd64("6.1", "bookworm", Some("bookworm-security")),
+    Kernel::amd64("6.12", "bookworm-backports", None),
+    Kernel::amd64("7.2", "sid", None),
+    Kernel { name: "arm64", arch: Arch::Arm64, ..Kernel::amd64("6.1", "bookworm", None) },
 ];
 
 /// How long a point release counts as the newest.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
-const METAPACKAGE: &str = "linux-image-cloud-amd64";
+/// What the tests call, where this machine's own cannot be: the archive has busybox in any case.
+const TOOLS: [&str; 4] = ["busybox-static", "bash", "iproute2", "util-linux"];
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel on this machine's disk.
@@ -41,9 +62,25 @@ pub struct Image {
     pub vmlinuz: PathBuf,
     /// Where its modules are; a kernel given by its path alone has none.
     pub modules: Option<PathBuf>,
+    pub arch: Arch,
+    /// A root with the tests' tools, if this machine's are none for it.
+    pub tools: Option<PathBuf>,
 }
 
 impl Kernel {
+    const fn amd64(
+        version: &'static str,
+        suite: &'static str,
+        security: Option<&'static str>,
+    ) -> Self {
+        Self { name: version, arch: Arch::Amd64, version, suite, security }
+    }
+
+    /// Whether this machine's programs run on it.
+    pub fn is_native(&self) -> bool {
+        self.arch == Arch::Amd64
+    }
+
     /// The one that a user calls so.
     pub fn named(name: &str) -> Result<Self> {
         let names = || ALL.map(|kernel| kernel.name).join(", ");
@@ -74,17 +111,27 @@ impl Kernel {
         }
         let modules = modules(&root)?;
         let release = modules.file_name().context("no release")?.to_string_lossy().into_owned();
-        if !release.starts_with(self.name) {
-            eprintln!("Debian has left {} behind: what is tested as that is {release}", self.name);
+        if !release.starts_with(self.version) {
+            let version = self.version;
+            eprintln!("Debian has left {version} behind: what is tested as that is {release}");
         }
-        Ok(Image { name: self.name.to_owned(), vmlinuz: vmlinuz(&root)?, modules: Some(modules) })
+        Ok(Image {
+            name: self.name.to_owned(),
+            vmlinuz: vmlinuz(&root)?,
+            modules: Some(modules),
+            arch: self.arch,
+            tools: (!self.is_native()).then_some(root),
+        })
     }
 
     fn download(self, dir: &Path, root: &Path) -> Result<()> {
         step(&format!("fetching Debian's kernel {} ({})", self.name, self.suite));
-        let apt = Apt::new(dir, &self.sources()?)?;
+        let apt = Apt::new(dir, &self.sources()?, self.arch)?;
         run(apt.command("apt-get").args(["-qq", "update"]))?;
-        let packages = apt.linux_packages()?;
+        let mut packages = apt.linux_packages()?;
+        if !self.is_native() {
+            packages.append(&mut apt.with_what_they_need(&TOOLS)?);
+        }
         let debs = dir.join("debs");
         let _ = fs::remove_dir_all(&debs);
         fs::create_dir_all(&debs)?;
@@ -108,7 +155,7 @@ impl Kernel {
     fn sources(self) -> Result<String> {
         let mirrors = Mirrors::of_this_machine()?;
         let line = |mirror: &str, suite| {
-            format!("deb [arch=amd64 signed-by={KEYS}] {mirror} {suite} main\n")
+            format!("deb [arch={} signed-by={KEYS}] {mirror} {suite} main\n", self.arch.name())
         };
         let mut lines = line(&mirrors.debian, self.suite);
         if let Some(suite) = self.security {
@@ -144,10 +191,11 @@ impl Mirrors {
 /// apt with everything of its own, so that the machine's stays as it is.
 struct Apt {
     options: Vec<String>,
+    arch: Arch,
 }
 
 impl Apt {
-    fn new(dir: &Path, sources: &str) -> Result<Self> {
+    fn new(dir: &Path, sources: &str, arch: Arch) -> Result<Self> {
         for folder in ["apt/lists/partial", "apt/cache/archives/partial", "apt/none"] {
             fs::create_dir_all(dir.join(folder))?;
         }
@@ -162,11 +210,12 @@ impl Apt {
             option("Dir::Etc::sourcelist", &list),
             option("Dir::Etc::sourceparts", &apt.join("none")),
             option("Dir::Etc::preferencesparts", &apt.join("none")),
-            "APT::Architecture=amd64".to_owned(),
+            format!("APT::Architecture={}", arch.name()),
+            format!("APT::Architectures={}", arch.name()),
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
         ];
-        Ok(Self { options })
+        Ok(Self { options, arch })
     }
 
     fn command(&self, program: &str) -> Command {
@@ -179,13 +228,15 @@ impl Apt {
 
     /// What the newest kernel's package needs of the kernel: later ones are in several parts.
     fn linux_packages(&self) -> Result<Vec<String>> {
-        let mut packages = vec![METAPACKAGE.to_owned()];
+        let suffix = format!("-cloud-{}", self.arch.name());
+        let all_of_them = format!("linux-image{suffix}");
+        let mut packages = vec![all_of_them.clone()];
         let mut next = 0;
         while next < packages.len() {
             let mut depends = self.command("apt-cache");
             let depends = output(depends.args(["depends", "--important", &packages[next]]))?;
             let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-            for name in names.filter(|name| name.ends_with("-cloud-amd64")) {
+            for name in names.filter(|name| name.ends_with(&suffix)) {
                 if !packages.iter().any(|known| known == name) {
                     packages.push(name.to_owned());
                 }
@@ -194,8 +245,17 @@ impl Apt {
         }
         // It is empty.
         packages.remove(0);
-        ensure!(!packages.is_empty(), "{METAPACKAGE} stands for no kernel");
+        ensure!(!packages.is_empty(), "{all_of_them} stands for no kernel");
         Ok(packages)
+    }
+
+    /// `packages`, and all that they depend on.
+    fn with_what_they_need(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let mut install = self.command("apt-get");
+        install.args(["-qq", "--simulate", "--no-install-recommends", "install"]);
+        let told = output(install.args(packages))?;
+        let names = told.lines().filter_map(|line| line.strip_prefix("Inst "));
+        Ok(names.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
     }
 }
 

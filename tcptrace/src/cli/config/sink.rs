@@ -16,16 +16,22 @@ use crate::model::rules::Severity;
 #[serde(deny_unknown_fields, default)]
 pub struct Sinks {
     /// `[[sink.alertmanager]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alertmanager: Vec<Alertmanager>,
     /// `[[sink.webhook]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub webhook: Vec<Webhook>,
     /// `[[sink.slack]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slack: Vec<Slack>,
     /// `[[sink.journald]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub journald: Vec<Journald>,
     /// `[[sink.command]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<Command>,
     /// `[[sink.file]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub file: Vec<File>,
 }
 
@@ -103,6 +109,7 @@ macro_rules! http_table {
                 /// The variable of the environment that has it.
                 authorization_env: Option<String> = None,
                 /// More headers; their values are never shown.
+                #[serde(skip_serializing_if = "BTreeMap::is_empty")]
                 headers: BTreeMap<String, Secret> = BTreeMap::new(),
                 /// Certificates (PEM) to trust instead of the system's.
                 ca_file: Option<PathBuf> = None,
@@ -298,6 +305,18 @@ impl Sinks {
         all
     }
 
+    /// All of them as the file has them, defaults included, secrets not.
+    pub fn shown(&self) -> String {
+        #[derive(Serialize)]
+        struct Section<'a> {
+            sink: &'a Sinks,
+        }
+        if *self == Self::default() {
+            return String::new();
+        }
+        toml::to_string(&Section { sink: self }).unwrap_or_else(|why| format!("# sinks: {why}\n"))
+    }
+
     /// Checks what no single value shows.
     ///
     /// # Errors
@@ -370,14 +389,16 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_shown_as_they_are_written() {
-        let sinks = parse("[[sink.journald]]\nretry_for = '2h30m'").unwrap();
-        let shown = serde_json::to_value(&sinks).unwrap();
-        let text = shown["journald"][0]["retry_for"].as_str().unwrap();
-        assert_eq!(values(text), Duration::from_secs(9000), "{text}");
-    }
-
-    fn values(text: &str) -> Duration {
-        crate::cli::values::duration(text).unwrap()
+    fn what_is_shown_can_be_read_again_and_has_no_secret() {
+        let text = "[[sink.webhook]]\nurl = 'https://host/hook/s3cret'\nretry_for = '2h30m'\n\
+                    headers = { X-Token = 's3cret' }\n[[sink.file]]\npath = '/var/log/x'\n";
+        let sinks = parse(text).unwrap();
+        let shown = sinks.shown();
+        assert!(!shown.contains("s3cret"), "{shown}");
+        insta::assert_snapshot!(shown);
+        let again = parse(&shown).unwrap();
+        assert_eq!(again.file, sinks.file);
+        assert_eq!(again.webhook[0].retry_for, Duration::from_secs(9000));
+        assert_eq!(Sinks::default().shown(), "");
     }
 }

@@ -415,3 +415,30 @@ fn what_was_told_and_is_not_over_is_known_to_the_next_run() {
     assert_eq!(known.conditions, ["c".into()].into());
     assert!(resume(dir.path(), "another boot").unwrap().1.conditions.is_empty());
 }
+
+#[test]
+fn the_sign_of_life_is_renewed_each_second_only_for_stays_that_would_end_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = writer(settings(dir.path(), 100));
+    let alive = || {
+        let history = open(dir.path());
+        (history.runs().unwrap()[0].alive.as_second() - 1_000_000_000).cast_unsigned()
+    };
+    for (second, on_disk) in [(101, 101), (102, 101), (110, 101), (111, 111), (112, 111)] {
+        writer.clock(second);
+        assert_eq!(alive(), on_disk, "at {second}");
+    }
+    writer.entry(kept(1, 112));
+    for second in [113, 114] {
+        writer.clock(second);
+        assert_eq!(alive(), second);
+    }
+    writer.entry(ended(1, 112, 115));
+    for (second, on_disk) in [(115, 115), (116, 115), (125, 125)] {
+        writer.clock(second);
+        assert_eq!(alive(), on_disk, "at {second}");
+    }
+    writer.clock(126);
+    writer.take_leave();
+    assert_eq!(alive(), 126);
+}

@@ -107,3 +107,19 @@ fn what_was_held_and_is_an_orphan_now_is_kept_from_then_on() {
     let orphan = Stay { orphan: true, entered: at(5000), ..stay(2, StayState::FinWait2, 10) };
     assert_eq!(kept(orphan), at(5000));
 }
+
+#[test]
+fn a_program_that_goes_by_ever_new_names_takes_no_more_room() {
+    let mut ledger = Ledger::new(at(0));
+    let names = 10 * MOST_KINDS as u64;
+    for serial in 0..names {
+        let mut comm = [0; 16];
+        comm[..8].copy_from_slice(&serial.to_ne_bytes());
+        let ended = ended(stay(serial, StayState::CloseWait, 10), 13);
+        assert!(ledger.ended(&ended, read(&comm, false)).is_none());
+    }
+    let interval = interval(&mut ledger, 10_000, Lost::default(), Counts::default()).unwrap();
+    assert!(interval.short.len() <= MOST_KINDS + StayState::COUNT);
+    let counted: u64 = interval.short.values().map(Histogram::count).sum();
+    assert_eq!(counted, names, "none is lost");
+}

@@ -1,7 +1,11 @@
 //! The lines themselves, as they are serialised.
 
+mod release;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+
+pub(super) use self::release::{AskerLine, ReleaseLine, ReleaseRunLine};
 
 /// One line.
 #[derive(Serialize)]
@@ -34,6 +38,9 @@ pub(super) enum Body<'a> {
     Report(ReportLine),
     Frame(FrameLine<'a>),
     Stay(StayLine<'a>),
+    Release(ReleaseLine<'a>),
+    #[serde(rename = "release_run")]
+    ReleaseRun(ReleaseRunLine<'a>),
 }
 
 /// A moment of wall-clock time.
