@@ -48,23 +48,22 @@ enum Task {
     Vm(vm::Options),
     /// Run all leaking programs of the corpus at once, and print what was told of each
     Corpus,
-    /// Measure what watching costs, against no tracer and against tcpstates
-    Bench {
-        /// Interleaved rounds
-        #[arg(long, default_value_t = 20)]
-        rounds: usize,
-        /// Connections a round, under 14,000
-        #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u64).range(1..14_000))]
-        connections: u64,
-    },
-    /// The load of the benchmark, in this very namespace
+    /// Measure what watching costs, against what one would use instead, on this machine
+    Bench(bench::Options),
+    /// The loads of the benchmark, in this very namespace
     #[command(hide = true)]
     Load {
-        /// How many
-        connections: usize,
+        /// How many connections, or reads
+        count: usize,
         /// As many a second, rather than as many as there can be
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
+        /// Read the end of one connection again and again
+        #[arg(long)]
+        spin: bool,
+        /// Keep them stuck in CLOSE_WAIT, among so many other descriptors, until stdin ends
+        #[arg(long, value_name = "N")]
+        stuck_among: Option<usize>,
     },
     /// Make what users install, in `target/dist`: a static binary, .deb, .rpm, a list of what is in it
     Dist {
@@ -108,8 +107,10 @@ fn run(task: Task) -> Result<()> {
         Task::Test { all, filter, .. } => test::all(filter.as_deref(), all),
         Task::Vm(options) => vm::run(&options),
         Task::Corpus => test::corpus(),
-        Task::Bench { rounds, connections } => bench::all(rounds, connections as usize),
-        Task::Load { connections, rate } => bench::generate(connections, rate),
+        Task::Bench(options) => bench::all(&options),
+        Task::Load { count, spin: true, .. } => bench::load::spin(count as u64),
+        Task::Load { count, stuck_among: Some(others), .. } => bench::stuck::hold(count, others),
+        Task::Load { count, rate, .. } => bench::load::generate(count, rate),
         Task::Dist { check } => dist::all(check),
         Task::Fuzz { seconds, grow, target } => {
             fuzz::fuzz(Duration::from_secs(seconds), target.as_deref(), grow)

@@ -207,6 +207,27 @@ pub fn for_guests() -> Result<()> {
     apt(&["qemu-system-x86", "busybox-static", "iproute2"])
 }
 
+/// What tcptrace is measured against, and with. What is not to be had is missed where it is needed.
+pub fn for_benchmarks() -> Result<()> {
+    apt(&["iproute2"])?;
+    let peers = [
+        apt(&["libbpf-tools"]),
+        apt(&["bpftrace"]),
+        apt(&["lsof"]),
+        valgrind(),
+        without_services(&["redis-server"]),
+    ];
+    for why in peers.into_iter().filter_map(Result::err) {
+        eprintln!("{why:#}");
+    }
+    Ok(())
+}
+
+/// Counts instructions.
+pub fn valgrind() -> Result<()> {
+    apt(&["valgrind"])
+}
+
 /// What only the tests of `--all` need: a browser, three hundred megabytes, and Spark's Java.
 pub fn for_all_tests() -> Result<()> {
     for (program, package) in [("chromium", "chromium"), ("java", "default-jre-headless")] {

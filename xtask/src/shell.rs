@@ -1,5 +1,6 @@
 //! Running other programs, visibly.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -55,6 +56,14 @@ pub fn show(command: &Command) -> String {
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // What the cargo that runs this says of this package. Some build scripts depend on it, and would
+    // build half of everything anew for each other way of starting cargo.
+    for (name, _) in std::env::vars_os() {
+        let bytes = name.as_bytes();
+        if bytes.starts_with(b"CARGO_MANIFEST_") || bytes.starts_with(b"CARGO_PKG_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

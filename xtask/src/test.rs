@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::bench::instructions;
 use crate::build::{self, CHECKED, OBJECT, bpf_cargo};
 use crate::fuzz;
 use crate::setup;
@@ -72,6 +73,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     }
     fuzz::miri()?;
     fuzz::fuzz(Duration::from_secs(20), None, false)?;
+    instructions::guard()?;
     step("tests where something is taken away");
     vm::run(&vm::Options {
         all: false,
@@ -98,7 +100,7 @@ pub fn lint() -> Result<()> {
     run(cargo()
         .args(["clippy", "--workspace", "--exclude", "tcptrace-ebpf", "--all-targets"])
         .args(deny))?;
-    run(bpf_cargo("check")?.env("RUSTFLAGS", "-D warnings"))?;
+    run(bpf_cargo("check")?.arg("--all-features").env("RUSTFLAGS", "-D warnings"))?;
     step("licences and advisories");
     if !succeeds(Command::new("cargo-deny").arg("--version")) {
         eprintln!("cargo-deny is not here: cargo install --locked cargo-deny");
