@@ -66,6 +66,7 @@ const STACKS: &[&str] = &[
 const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
+    "live::hostile::",
     "live::load::",
     "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
