@@ -133,7 +133,7 @@ pub fn read_messages(mut datagram: &[u8], found: &mut Vec<DiagSocket>) -> io::Re
             NLMSG_ERROR => {
                 let mut payload = message.payload();
                 let code = payload.try_get_i32_ne().map_err(io::Error::other)?;
-                return Err(match io::Error::from_raw_os_error(-code) {
+                return Err(match io::Error::from_raw_os_error(code.wrapping_neg()) {
                     error if error.kind() == io::ErrorKind::NotFound => io::Error::new(
                         io::ErrorKind::Unsupported,
                         "sock_diag knows no TCP: try `modprobe tcp_diag`",
@@ -231,6 +231,17 @@ mod tests {
         assert_eq!(ours[0].endpoints.remote, client.peer_addr().unwrap());
         assert_eq!(ours[0].inode, rustix::fs::fstat(&client).unwrap().st_ino);
         assert!(ours[0].ages.unwrap().last_ack < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_error_may_have_any_number() {
+        for code in [i32::MIN, -2, 0, i32::MAX] {
+            let mut reply = Vec::new();
+            for word in [20, u32::from(NLMSG_ERROR), 0, 0, code.cast_unsigned()] {
+                reply.extend(word.to_ne_bytes());
+            }
+            assert!(read_messages(&reply, &mut Vec::new()).is_err(), "{code}");
+        }
     }
 
     proptest! {

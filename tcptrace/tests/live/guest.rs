@@ -66,6 +66,7 @@ const STACKS: &[&str] = &[
 const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
+    "live::hostile::",
     "live::load::",
     "live::release::held::",
     "live::release::java::",

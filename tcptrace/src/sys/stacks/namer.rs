@@ -6,7 +6,7 @@
 //! becomes of it is no harm to the one that watches.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ impl Namer {
         // Files in memory: neither end waits for the other.
         let memory = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
         let (mut question, mut answer) = (memory("question")?, memory("answer")?);
-        serde_json::to_writer(&question, thread)?;
+        question.write_all(&serde_json::to_vec(thread)?)?;
         question.rewind()?;
         let mut child = Command::new("/proc/self/exe")
             .arg(ARGUMENT)
@@ -83,7 +83,7 @@ impl Namer {
             .stdout(answer.try_clone()?)
             .stderr(Stdio::null())
             .spawn()?;
-        if !ends(&child, PATIENCE)? {
+        if !matches!(ends(&child, PATIENCE), Ok(true)) {
             // It may not end before what it waits for comes.
             let killed = child.kill();
             self.left.push(child);
@@ -94,7 +94,9 @@ impl Namer {
             return Err(io::Error::other(format!("whoever reads its files failed: {status}")));
         }
         answer.rewind()?;
-        Ok(Some(serde_json::from_reader(answer.take(ANSWER))?))
+        let mut named = Vec::new();
+        answer.take(ANSWER).read_to_end(&mut named)?;
+        Ok(Some(serde_json::from_slice(&named)?))
     }
 }
 
@@ -129,7 +131,8 @@ pub fn serve() -> ExitCode {
     }
     let stdin = io::stdin().lock();
     let Ok(thread) = serde_json::from_reader::<_, Thread>(stdin) else { return ExitCode::FAILURE };
-    match serde_json::to_writer(io::stdout().lock(), &name(&thread)) {
+    let named = serde_json::to_vec(&name(&thread)).unwrap_or_default();
+    match io::stdout().write_all(&named).and_then(|()| io::stdout().flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
