@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -38,9 +39,11 @@ fn of_link(path: &Path) -> Option<NetNs> {
 /// # Errors
 /// If there is nothing there.
 pub fn at(path: &Path) -> io::Result<NetNs> {
-    use std::os::unix::fs::MetadataExt as _;
-    let inode = fs::metadata(path)?.ino();
-    u32::try_from(inode).map(NetNs).map_err(io::Error::other)
+    inode(&fs::metadata(path)?)
+}
+
+fn inode(file: &fs::Metadata) -> io::Result<NetNs> {
+    u32::try_from(file.ino()).map(NetNs).map_err(io::Error::other)
 }
 
 /// Every namespace that some process is in or that is mounted somewhere, with a path to it.
@@ -117,9 +120,14 @@ impl Visitor {
             return visit().map(Some);
         }
         let there = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Of a process that has just ended the kernel may say that it may not be seen.
+            Err(_) if at(path).ok() != Some(netns) => return Ok(None),
             there => there?,
         };
+        // What it was mounted on is left behind, and a pid is used again.
+        if inode(&there.metadata()?)? != netns {
+            return Ok(None);
+        }
         enter(&there)?;
         let result = visit();
         // Nothing that this thread does later would be true if it did not come home.
@@ -146,6 +154,20 @@ torn";
         let found: Vec<_> = mounted(mountinfo).collect();
         assert_eq!(found, [(NetNs(4_026_532_201), "/run/netns/a b".into())]);
         assert_eq!(unescape(b"\\9\\12"), PathBuf::from("\\9\\12"));
+    }
+
+    /// A file that stays where a namespace was mounted, and the namespace of a pid that is another's by
+    /// now.
+    #[test]
+    fn what_has_gone_is_not_visited_and_is_no_error() {
+        let visitor = Visitor::new().unwrap();
+        let left = tempfile::NamedTempFile::new().unwrap();
+        let visit = |netns, path: &str| visitor.visit(netns, Path::new(path), || Ok(())).unwrap();
+        let other = NetNs(own().unwrap().0 + 1);
+        assert_eq!(visit(other, left.path().to_str().unwrap()), None);
+        assert_eq!(visit(other, OWN), None);
+        assert_eq!(visit(other, "/proc/self/task/0/ns/net"), None);
+        assert_eq!(visit(own().unwrap(), OWN), Some(()));
     }
 
     #[test]
