@@ -66,7 +66,11 @@ const STACKS: &[&str] = &[
 const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
+    "live::lifecycle::twenty_starts",
+    "live::lifecycle::a_hundred_starts",
     "live::load::",
+    "live::loss::",
+    "live::soak::",
     "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
 ];
