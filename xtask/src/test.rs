@@ -12,6 +12,9 @@ use crate::setup;
 use crate::shell::{as_root, cargo, run, step, succeeds};
 use crate::vm;
 
+/// Tells the live tests how long the soak is to last.
+const SOAK: &str = "TCPTRACE_SOAK";
+
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
     setup::compiler()?;
@@ -61,7 +64,14 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     }
     step("tests on the live kernel");
     let live = build::live(&object)?;
-    run(as_root(live).args(filter))?;
+    // What becomes root may do so without this environment.
+    let length = std::env::var(SOAK).unwrap_or_else(|_| if slow { "2m" } else { "40s" }.into());
+    let mut tests = as_root("env");
+    tests.arg(format!("{SOAK}={length}")).arg(live).args(filter);
+    if slow {
+        tests.arg("--include-ignored");
+    }
+    run(&mut tests)?;
     if filter.is_some() {
         return Ok(());
     }

@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays: the
 /// peer has to acknowledge, and the program to close what it has shut down.
 const LEAVING: Duration = Duration::from_secs(1);
-/// Between two repairs at least so long, and twenty times as long as the last one took.
+/// Between two repairs at least so long, and twenty times as long as the last one kept a CPU busy.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const REPAIR_SHARE: u32 = 20;
 /// What was lost is not always known: all sockets are looked at this often in any case.
@@ -320,8 +320,9 @@ impl Engine {
 
     fn take_in(&mut self, now: Instant, snapshot: Option<&Snapshot>) {
         let began = self.repair.under_way.take().unwrap_or(now);
-        self.repair.not_before =
-            now.after(REPAIR_PAUSE.max(now.since(began).saturating_mul(REPAIR_SHARE)));
+        // On a busy host most of the time goes by in waiting, which costs nobody anything.
+        let cost = snapshot.and_then(|snapshot| snapshot.cost).unwrap_or(now.since(began));
+        self.repair.not_before = now.after(REPAIR_PAUSE.max(cost.saturating_mul(REPAIR_SHARE)));
         let Some(snapshot) = snapshot else {
             // What was lost is still lost.
             self.repair.lost_before = 0;

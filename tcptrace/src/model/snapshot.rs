@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub iterated: bool,
     /// How many namespaces could not be entered.
     pub closed: usize,
+    /// How long it kept a CPU busy, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Duration>,
     /// What an earlier run saw of some of them, by cookie.
     #[serde(default, skip_serializing_if = "HashMap::is_empty")]
     pub memories: HashMap<u64, Memory>,

@@ -1,5 +1,7 @@
 //! The clocks.
 
+use core::time::Duration;
+
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -8,6 +10,11 @@ use crate::model::time::{Anchor, Instant};
 /// Now, on the clock of the kernel's records.
 pub fn now() -> Instant {
     nanos(ClockId::Monotonic)
+}
+
+/// How long this thread has been on a CPU.
+pub fn on_cpu() -> Duration {
+    nanos(ClockId::ThreadCPUTime).since(Instant::default())
 }
 
 /// Both clocks at this moment. Taken anew for every batch that is told, so that a step of the wall

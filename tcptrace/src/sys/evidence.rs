@@ -253,6 +253,7 @@ impl Gatherer {
     /// # Errors
     /// If the descriptors cannot be read.
     pub fn snapshot(&mut self, others: bool) -> Result<Snapshot> {
+        let began = clock::on_cpu();
         // `/proc` would show nothing here that sock_diag does not.
         let iterated = self.holders.is_iterator();
         let held = if iterated { self.holders.pass(&|_| false)?.held } else { Vec::new() };
@@ -286,6 +287,7 @@ impl Gatherer {
             others: others.then_some(rest),
             iterated,
             closed: dumps.len() - asked.len(),
+            cost: Some(clock::on_cpu() - began),
             memories: HashMap::new(),
             asked,
         })

@@ -124,7 +124,8 @@ impl Visitor {
             return visit().map(Some);
         }
         let there = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Of a process that has just ended the kernel may say that it may not be seen.
+            Err(_) if at(path).ok() != Some(netns) => return Ok(None),
             there => there?,
         };
         // Another process may have the pid in `path` by now.
@@ -157,6 +158,20 @@ torn";
         let found: Vec<_> = mounted(mountinfo).collect();
         assert_eq!(found, [(NetNs(4_026_532_201), "/run/netns/a b".into())]);
         assert_eq!(unescape(b"\\9\\12"), PathBuf::from("\\9\\12"));
+    }
+
+    /// A file that stays where a namespace was mounted, and the namespace of a pid that is another's by
+    /// now.
+    #[test]
+    fn what_has_gone_is_not_visited_and_is_no_error() {
+        let visitor = Visitor::new().unwrap();
+        let left = tempfile::NamedTempFile::new().unwrap();
+        let visit = |netns, path: &str| visitor.visit(netns, Path::new(path), || Ok(())).unwrap();
+        let other = NetNs(own().unwrap().0 + 1);
+        assert_eq!(visit(other, left.path().to_str().unwrap()), None);
+        assert_eq!(visit(other, OWN), None);
+        assert_eq!(visit(other, "/proc/self/task/0/ns/net"), None);
+        assert_eq!(visit(own().unwrap(), OWN), Some(()));
     }
 
     #[test]

@@ -36,6 +36,8 @@ use crate::model::socket::{Identity, TcpState};
 pub const RING_BYTES: u32 = 1 << 20;
 /// What the kernel keeps beside each record (`BPF_RINGBUF_HDR_SZ`).
 const RECORD_HEADER: usize = 8;
+/// How often the probe is tried on a host that leaves no room in the ring.
+const TRIES: u32 = 10;
 /// The second stands in for the first where the kernel skips that.
 const PROGRAMS: [&str; 2] = ["transition", "transition_again"];
 /// Since then the kernel counts the runs that it skips of classic tracepoints' programs
@@ -190,15 +192,29 @@ impl Probe {
         self.identity
     }
 
-    /// Connects to a listener of our own on loopback and compares what the probe saw.
+    /// Connects to a listener of our own on loopback and compares what the probe saw. Where others
+    /// make so many events that ours find no room, it tries again.
     fn prove(&mut self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot listen on 127.0.0.1, to try the probe on a connection of our own")?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.prove_by_connecting_to(&listener) {
+                Err(_) if tries < TRIES && self.lost()?.ring > 0 => {}
+                proof => return proof,
+            }
+        }
+    }
+
+    fn prove_by_connecting_to(&mut self, listener: &TcpListener) -> Result<()> {
+        let mut seen = Vec::new();
+        // The ring is empty when ours come.
+        self.drain(usize::MAX, |_| {}, |_| {});
         let client = TcpStream::connect(listener.local_addr()?)
             .context("cannot connect on 127.0.0.1, to try the probe on a connection of our own")?;
         let (local, remote) = (client.local_addr()?, client.peer_addr()?);
         let cookie = rustix::net::sockopt::socket_cookie(&client)?;
-        let mut seen = Vec::new();
         while self.drain(usize::MAX, |_| {}, |event| seen.push(*event)) > 0 {}
         self.fail_on_undecodable()?;
         let established = seen

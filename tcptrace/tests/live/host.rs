@@ -1,5 +1,6 @@
 //! The machine the tests run on: privileges, turns, namespaces, and what `ss` says.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -82,6 +83,29 @@ pub fn run(command: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}: {stderr}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// One of the kernel's counters in `namespace`, by `nstat`.
+pub fn counter(namespace: &Namespace, name: &str) -> u64 {
+    let shown = namespace.exec(&["nstat", "-asz", name]);
+    let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// How many sockets there are by state, by `ss`, without those that only stand in for one that is
+/// gone or not there yet.
+pub fn census(namespace: Option<&Namespace>) -> BTreeMap<String, u64> {
+    let command = ["ss", "-Htano", "exclude", "syn-recv", "exclude", "time-wait"];
+    let shown = match namespace {
+        Some(namespace) => namespace.exec(&command),
+        None => run(&command),
+    };
+    let mut census = BTreeMap::new();
+    for line in shown.lines().filter(|line| !line.contains("timer:(timewait")) {
+        let state = line.split_whitespace().next().unwrap();
+        *census.entry(state.to_owned()).or_default() += 1;
+    }
+    census
 }
 
 /// A line beside the tests' own, for whoever keeps what is found here.

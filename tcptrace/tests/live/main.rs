@@ -5,6 +5,7 @@
 //! network namespaces of its own or on ports of its own, and looks only at that.
 
 mod actor;
+mod bpf;
 mod budget;
 mod check;
 mod code;
@@ -14,7 +15,9 @@ mod events;
 mod guest;
 mod host;
 mod hostile;
+mod lifecycle;
 mod load;
+mod loss;
 mod ls;
 mod metrics;
 mod past;
@@ -24,6 +27,7 @@ mod replay;
 mod rules;
 mod service;
 mod sinks;
+mod soak;
 mod usage;
 mod watch;
 mod watcher;
@@ -66,6 +70,9 @@ fn main() -> ExitCode {
         ls::trials(),
         metrics::trials(),
         load::trials(),
+        loss::trials(),
+        lifecycle::trials(),
+        soak::trials(),
         record::trials(),
         past::trials(),
         release::trials(),

@@ -30,13 +30,13 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A tcptrace that serves on loopback.
-struct Served {
-    tcptrace: Tcptrace,
+pub struct Served {
+    pub tcptrace: Tcptrace,
     address: SocketAddr,
 }
 
 impl Served {
-    fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         let mut command = command();
         command.args(["watch", "--listen", "127.0.0.1:0", "-o", "json"]).args(args);
         Self::of(Tcptrace::spawn(&mut command))
@@ -55,7 +55,7 @@ impl Served {
     }
 
     /// The value of a sample, by its name and labels as they are written; 0 if it is not there.
-    fn value(&self, sample: &str) -> f64 {
+    pub fn value(&self, sample: &str) -> f64 {
         let Response { status, body, .. } = self.get("/metrics");
         assert_eq!(status, 200, "{body}");
         let value = body.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -83,7 +83,7 @@ fn ask(address: SocketAddr, request: &str) -> std::io::Result<Response> {
 }
 
 /// Asks `question` again and again until its answer is `wanted`.
-fn wait_until<T>(
+pub fn wait_until<T>(
     what: &str,
     mut question: impl FnMut() -> T,
     mut wanted: impl FnMut(&T) -> bool,

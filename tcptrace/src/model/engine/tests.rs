@@ -307,6 +307,18 @@ fn loss_is_repaired_once_and_not_too_often() {
 }
 
 #[test]
+fn a_repair_that_had_to_wait_for_a_cpu_puts_off_no_other() {
+    let mut engine = engine();
+    engine.handle(at(100), Input::Lost(Lost { ring: 5, ..Lost::default() }));
+    engine.handle(at(100), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true]);
+    engine.handle(at(101), Input::Lost(Lost { ring: 9, ..Lost::default() }));
+    let cheap = Snapshot { cost: Some(Duration::from_millis(10)), ..Snapshot::default() };
+    engine.handle(at(102), Input::Snapshot(Some(&cheap)));
+    assert_eq!(engine.next_deadline(), Some(at(103)));
+}
+
+#[test]
 fn an_alert_whose_end_was_lost_is_resolved_by_the_repair() {
     let (mut engine, _) = stuck();
     engine.handle(at(100), Input::Lost(Lost { ring: 1, ..Lost::default() }));

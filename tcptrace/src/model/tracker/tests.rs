@@ -164,6 +164,7 @@ fn a_snapshot_repairs_what_was_lost() {
         asked: [NetNs(1)].into(),
         iterated: true,
         closed: 0,
+        cost: None,
         memories: std::collections::HashMap::new(),
     };
     let ended = tracker.snapshot_ends(seconds(30), &snapshot, |_| true);
@@ -317,6 +318,7 @@ fn snapshot_of(sockets: &[Observed]) -> Snapshot {
         asked: [NetNs(1)].into(),
         iterated: true,
         closed: 0,
+        cost: None,
         memories: std::collections::HashMap::new(),
     }
 }

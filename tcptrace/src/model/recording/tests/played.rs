@@ -288,6 +288,7 @@ proptest! {
                         asked: [NetNs(7)].into(),
                         iterated: true,
                         closed: 0,
+                        cost: Some(core::time::Duration::from_millis(20)),
                         memories: HashMap::new(),
                     };
                     live.input(Input::Snapshot(Some(&snapshot)));
