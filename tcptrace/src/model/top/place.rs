@@ -106,7 +106,10 @@ impl FlameCursor {
         let nodes = profile.nodes();
         let parent = nodes[self.at].parent;
         let below = |parent: NodeId| {
-            tiles.iter().copied().filter(move |&id| id != Profile::ROOT && nodes[id].parent == parent)
+            tiles
+                .iter()
+                .copied()
+                .filter(move |&id| id != Profile::ROOT && nodes[id].parent == parent)
         };
         let next = match to {
             Direction::Up if self.at == self.zoom => {

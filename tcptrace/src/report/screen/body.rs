@@ -69,7 +69,11 @@ fn columns(of_rows: &'static str, width: u16) -> Vec<Column> {
     let order = [3, 5, 4, 2, 6, 1, 0];
     let mut shown = [true; 7];
     let taken = |shown: &[bool; 7]| -> u16 {
-        rest.iter().zip(shown).filter(|(_, shown)| **shown).map(|((_, width, _), _)| width + 1).sum()
+        rest.iter()
+            .zip(shown)
+            .filter(|(_, shown)| **shown)
+            .map(|((_, width, _), _)| width + 1)
+            .sum()
     };
     for column in order {
         if taken(&shown) + 15 <= width {
@@ -82,13 +86,7 @@ fn columns(of_rows: &'static str, width: u16) -> Vec<Column> {
     core::iter::once(first).chain(rest).collect()
 }
 
-fn rows(
-    buffer: &mut Buffer,
-    area: Rect,
-    view: &View<'_>,
-    list: &List<(RowKey, &Row)>,
-    ink: Ink,
-) {
+fn rows(buffer: &mut Buffer, area: Rect, view: &View<'_>, list: &List<(RowKey, &Row)>, ink: Ink) {
     let title = match view.turn {
         crate::model::top::turn::Turn::Process => "PROCESS",
         crate::model::top::turn::Turn::Unit => "UNIT",

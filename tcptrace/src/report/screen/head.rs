@@ -86,7 +86,9 @@ fn place(view: &View<'_>) -> Vec<(String, bool)> {
     let plain = |text: String| (text, false);
     let mut pieces = vec![label("by "), plain(view.turn.name().to_owned())];
     match &view.body {
-        Body::Table(list) => pieces.extend([label("  rows "), plain(Count(list.total).to_string())]),
+        Body::Table(list) => {
+            pieces.extend([label("  rows "), plain(Count(list.total).to_string())])
+        }
         Body::Sockets(key, row, list) => pieces.extend([
             label(" ▸ "),
             plain(body::name(key, row.and_then(|row| row.process()))),
@@ -123,7 +125,9 @@ pub fn foot(buffer: &mut Buffer, area: Rect, view: &View<'_>, ink: Ink) {
         let typed = shown(prompt);
         let hint = match &said {
             Some((wrong, style)) => (format!("  {wrong}"), *style),
-            None => ("  like --comm java --verdict eof_read; enter to filter".to_owned(), ink.label()),
+            None => {
+                ("  like --comm java --verdict eof_read; enter to filter".to_owned(), ink.label())
+            }
         };
         // What is typed last is what matters.
         let room = usize::from(area.width).saturating_sub(2);

@@ -59,7 +59,10 @@ fn facts(alert: &Alert, now: Anchor, frame: &Frame) -> Vec<(&'static str, String
     let state = stay.state;
     let mut facts = vec![
         ("socket", format!("{} ↔ {}", ends.local, ends.remote)),
-        ("state", format!("{state} for {least}{}, since {}", Age(stay.age(until)), time(stay.since))),
+        (
+            "state",
+            format!("{state} for {least}{}, since {}", Age(stay.age(until)), time(stay.since)),
+        ),
     ];
     if let Some(by) = alert.ended_by {
         facts.push(("ended", format!("{}: {}", time(alert.at), ended_words(by))));
