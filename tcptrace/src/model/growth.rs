@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_series_shows_the_last_minute() {
-        let at = |seconds| Instant::from_nanos(seconds * 1_000_000_000);
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
         let mut growth = Growth::default();
         assert_eq!(growth.series(at(100), 0), [None, None, Some(0)]);
         growth.remember(at(100), 5);

@@ -123,7 +123,7 @@ fn left_out(view: &View<'_>) -> usize {
 }
 
 /// The characters of a screen, without the blanks at the ends of lines and below the last one.
-pub fn lines(buffer: &Buffer) -> String {
+fn lines(buffer: &Buffer) -> String {
     let mut text = String::new();
     let width = usize::from(buffer.area.width).max(1);
     for row in buffer.content.chunks(width) {
