@@ -22,6 +22,7 @@ mod replay;
 mod rules;
 mod service;
 mod sinks;
+mod top;
 mod usage;
 mod watch;
 mod watcher;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         rules::trials(),
         sinks::trials(),
         service::trials(),
+        top::trials(),
     ];
     let trials = guest::choose(trials.into_iter().flatten().collect());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -53,15 +53,18 @@ pub fn name(key: &RowKey, process: Option<&Process>) -> String {
 /// A column: its title, its width, and where in it texts stand.
 type Column = (&'static str, u16, Align);
 
+/// Columns that the names of rows have at least.
+const LEAST: u16 = 13;
+
 /// The columns of a table of this width; the first one takes what the others leave.
 fn columns(of_rows: &'static str, width: u16) -> Vec<Column> {
     use Align::{Left, Right};
     let rest = [
-        ("STUCK", 7, Right),
-        ("OLDEST", 8, Right),
+        ("STUCK", 6, Right),
+        ("OLDEST", 7, Right),
         ("/MIN", 6, Right),
         ("LAST MINUTE", POINTS as u16, Left),
-        ("FDS", 11, Right),
+        ("FDS", 9, Right),
         ("FULL IN", 7, Right),
         ("VERDICT", if width < 100 { 12 } else { 20 }, Left),
     ];
@@ -76,7 +79,7 @@ fn columns(of_rows: &'static str, width: u16) -> Vec<Column> {
             .sum()
     };
     for column in order {
-        if taken(&shown) + 15 <= width {
+        if taken(&shown) + LEAST <= width {
             break;
         }
         shown[column] = false;
