@@ -61,7 +61,7 @@ fn columns(of_rows: &'static str, width: u16) -> Vec<Column> {
     use Align::{Left, Right};
     let rest = [
         ("STUCK", 6, Right),
-        ("OLDEST", 7, Right),
+        ("OLDEST", 8, Right),
         ("/MIN", 6, Right),
         ("LAST MINUTE", POINTS as u16, Left),
         ("FDS", 9, Right),
@@ -113,7 +113,10 @@ fn rows(buffer: &mut Buffer, area: Rect, view: &View<'_>, list: &List<(RowKey, &
         for &(title, width, align) in &columns {
             let (text, style) = match title {
                 "STUCK" => (Count(sums.count).to_string(), Style::new()),
-                "OLDEST" => (Age(sums.oldest).to_string(), Style::new()),
+                "OLDEST" => {
+                    let least = if sums.exact { "" } else { "≥" };
+                    (format!("{least}{}", Age(sums.oldest)), Style::new())
+                }
                 "/MIN" => growth(&sums, ink),
                 "LAST MINUTE" => (trend(&sums.trend), ink.label()),
                 "FDS" => descriptors(&sums, ink),
@@ -201,23 +204,23 @@ fn verdict(sums: &Sums) -> String {
 }
 
 fn sockets(buffer: &mut Buffer, area: Rect, view: &View<'_>, list: &List<&Alert>, ink: Ink) {
-    let wide = area.width >= 110;
-    let ends = if wide { 43 } else { 21 };
-    let columns: [Column; 6] = [
-        ("AGE", 9, Align::Right),
+    let all: [Column; 6] = [
+        ("AGE", 8, Align::Right),
         ("STATE", 10, Align::Left),
-        ("VERDICT", if wide { 19 } else { 12 }, Align::Left),
-        ("LOCAL", ends.min(22), Align::Left),
-        ("REMOTE", ends.min(22), Align::Left),
+        ("VERDICT", 16, Align::Left),
+        ("LOCAL", 21, Align::Left),
+        ("REMOTE", 21, Align::Left),
         ("HELD BY, CODE", area.width, Align::Left),
     ];
-    heading(buffer, line(area, 0), &columns, ink);
+    // Without room for a name there is none.
+    let columns = if area.width < 100 { &all[..5] } else { &all[..] };
+    heading(buffer, line(area, 0), columns, ink);
     if list.total == 0 {
         put(buffer, line(area, 1), "none of them is stuck any more", ink.relief(), Align::Left);
     }
     for (i, alert) in list.entries.iter().enumerate() {
         let mut at = line(area, i + 1);
-        for (column, (_, width, align)) in columns.into_iter().enumerate() {
+        for (column, &(_, width, align)) in columns.iter().enumerate() {
             let text = cell(column, alert, view);
             put(buffer, Rect { width: width.min(at.width), ..at }, &text, Style::new(), align);
             let step = (width + 1).min(at.width);

@@ -87,7 +87,7 @@ fn place(view: &View<'_>) -> Vec<(String, bool)> {
     let mut pieces = vec![label("by "), plain(view.turn.name().to_owned())];
     match &view.body {
         Body::Table(list) => {
-            pieces.extend([label("  rows "), plain(Count(list.total).to_string())])
+            pieces.extend([label("  rows "), plain(Count(list.total).to_string())]);
         }
         Body::Sockets(key, row, list) => pieces.extend([
             label(" ▸ "),

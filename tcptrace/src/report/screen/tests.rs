@@ -204,7 +204,7 @@ fn a_leak_at_80_by_24_and_wider() {
 #[test]
 fn rows_by_everything_else() {
     let mut top = leaking();
-    for turn in ["unit", "verdict", "peer", "code path"] {
+    for turn in ["by_unit", "by_verdict", "by_peer", "by_code_path"] {
         press(&mut top, "g");
         assert_snapshot!(turn, text(&mut top, 100, 10));
     }
