@@ -167,16 +167,17 @@ fn a_leak_is_seen_as_it_grows_and_walked_to_its_end() {
     let screen = terminal.wait_for_text("sockets 5");
     let port = leak.listener.local_port;
     assert_eq!(screen.matches(&format!("127.0.0.1:{port} ")).count(), 5, "{screen}");
-    // The oldest comes first.
     terminal.press(&["Enter"]);
-    let cookie = leak.left[0].cookie.to_string();
-    let shows =
-        |screen: &str| screen.lines().any(|line| line.split_whitespace().eq(["cookie", &cookie]));
-    terminal.wait_for("its cookie", shows);
+    let screen = terminal.wait_for_text(" cookie ");
+    let shows = |screen: &str, socket: &Sock| {
+        let cookie = socket.cookie.to_string();
+        screen.lines().any(|line| line.split_whitespace().eq(["cookie", &cookie]))
+    };
+    let shown = leak.left.iter().position(|socket| shows(&screen, socket));
+    let shown = leak.left.remove(shown.expect("the cookie of one that was left"));
     // It stays there when it is over, and says how it ended.
-    let first = leak.left.remove(0);
-    leak.server.close(first);
-    terminal.wait_for("its end", |screen| shows(screen) && screen.contains(": closed"));
+    leak.server.close(shown);
+    terminal.wait_for("its end", |screen| shows(screen, &shown) && screen.contains(": closed"));
     terminal.press(&["Escape"]);
     terminal.wait_for_text("sockets 4");
     terminal.press(&["Escape"]);
