@@ -16,6 +16,8 @@ use crate::model::figures::Sockets;
 use crate::model::filter::Filter;
 use crate::model::process::{Descriptors, Holder, Process};
 use crate::model::proof::Proof;
+use crate::model::recording::Frames;
+use crate::model::recording::player::Player;
 use crate::model::stay::{Ended, EndedBy, Stay, StayId};
 use crate::model::time::Anchor;
 use crate::model::top::key::Key;
@@ -199,6 +201,26 @@ fn press(top: &mut Top, keys: &str) {
 fn a_leak_at_80_by_24_and_wider() {
     assert_snapshot!(text(&mut leaking(), 80, 24));
     assert_snapshot!(text(&mut leaking(), 140, 24));
+}
+
+/// A recording through the same core and onto the screen, as `--replay` does it.
+#[test]
+fn a_recording_is_drawn() {
+    let recorded = crate::model::recording::tests::recorded();
+    let mut frames = Frames::open(&recorded[..]).unwrap();
+    let mut player = Player::new(&frames.next_frame().unwrap().unwrap().unwrap()).unwrap();
+    let mut top = Top::new(player.now());
+    let mut screens = Vec::new();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        if let Some(now) = player.play(&frame.unwrap()).unwrap() {
+            while let Some(output) = player.poll() {
+                top.tell(output, now);
+            }
+            top.beat(now, &player.engine().figures(now.monotonic), player.lost());
+            screens.push(text(&mut top, 100, 12));
+        }
+    }
+    assert_snapshot!(screens.join("────\n"));
 }
 
 #[test]
