@@ -6,6 +6,7 @@ pub mod config;
 pub mod export;
 pub mod release;
 pub mod report;
+pub mod top;
 mod values;
 
 use core::net::SocketAddr;
@@ -101,6 +102,8 @@ pub enum OutputFormat {
 pub enum Command {
     /// Follow all sockets, tell of each that is stuck, and when it no longer is
     Watch(Box<WatchArgs>),
+    /// Follow all sockets on a screen that shows a leak as it grows
+    Top(Box<top::TopArgs>),
     /// Show every half-closed socket there is now: age, verdict, holders
     Ls(LsArgs),
     /// Show every transition as it happens
@@ -451,6 +454,8 @@ mod tests {
         assert!(parse("tcptrace ls --min-age 5s --pid 7 --verdict orphan").is_ok());
         assert!(parse("tcptrace replay /tmp/y --each --verdict drained").is_ok());
         assert!(parse("tcptrace replay -").is_ok());
+        assert!(parse("tcptrace top --close-wait 5s --pid 7 --for 1m --stacks off").is_ok());
+        assert!(parse("tcptrace top --replay /tmp/y --speed 1000").is_ok());
         assert!(parse("tcptrace alert test --config /tmp/x pager slack").is_ok());
         assert!(parse("tcptrace events --for 1s --limit 5 --port 80 --netns x").is_ok());
     }
@@ -469,6 +474,8 @@ mod tests {
             ("tcptrace watch --listen 70000", "like 127.0.0.1:10858"),
             ("tcptrace watch --listen example.org:80", "like 127.0.0.1:10858"),
             ("tcptrace replay", "<FILE>"),
+            ("tcptrace top --speed 10", "--replay"),
+            ("tcptrace top --replay x --speed 1001", "1..=1000"),
             ("tcptrace events --pid 5", "unexpected argument '--pid'"),
         ] {
             let error = parse(line).unwrap_err();

@@ -13,6 +13,7 @@ mod export;
 mod filters;
 mod generate;
 mod journal;
+mod live;
 mod ls;
 mod metrics;
 mod output;
@@ -23,6 +24,7 @@ mod replay;
 mod report;
 mod session;
 mod teller;
+mod top;
 mod watch;
 
 use std::io;
@@ -50,6 +52,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let done = match cli.command {
         Command::Check(args) => return Ok(check::run(&args, &style)),
         Command::Watch(args) => watch::run(Layers { file, args: &args, given }, &style),
+        Command::Top(args) => top::run(&args, file, given, &style),
         Command::Ls(args) => ls::run(&args, &style),
         Command::Events(args) => events::run(&args, &style),
         Command::Replay(args) => replay::run(&args, &style),

@@ -38,5 +38,6 @@ pub mod socket;
 pub mod stay;
 pub mod summary;
 pub mod time;
+pub mod top;
 pub mod tracker;
 pub mod verdict;

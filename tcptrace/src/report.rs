@@ -19,6 +19,7 @@ pub mod pprof;
 pub mod row;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod screen;
 pub mod short;
 pub mod speedscope;
 pub mod text;

@@ -157,6 +157,10 @@ pub fn for_testing() -> Result<()> {
     if !succeeds(Command::new("openssl").arg("version")) {
         apt(&["openssl"])?;
     }
+    // The terminal that `top` is tested in.
+    if !succeeds(Command::new("tmux").arg("-V")) {
+        apt(&["tmux"])?;
+    }
     // DuckDB is installed into an environment of its own.
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         apt(&["python3-venv"])?;

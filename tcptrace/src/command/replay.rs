@@ -32,7 +32,8 @@ pub fn run(args: &ReplayArgs, style: &Style) -> Result<()> {
     }
 }
 
-fn open(file: &Path) -> Result<Frames<Box<dyn Read>>, OpenError> {
+/// Opens a recording; `-` is standard input.
+pub(super) fn open(file: &Path) -> Result<Frames<Box<dyn Read>>, OpenError> {
     let from: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -42,7 +43,7 @@ fn open(file: &Path) -> Result<Frames<Box<dyn Read>>, OpenError> {
 }
 
 /// What to do about a file that cannot be replayed at all.
-fn advise(error: OpenError, file: &Path) -> Error {
+pub(super) fn advise(error: OpenError, file: &Path) -> Error {
     let shown = file.display();
     let advice = match &error {
         OpenError::Io(error) => return anyhow!("cannot read {shown}: {error}"),
@@ -60,7 +61,7 @@ fn advise(error: OpenError, file: &Path) -> Error {
 
 /// The filter of the command line, if there is one. Names of namespaces are not looked up: this may
 /// be another machine.
-fn told_of(args: &FilterArgs) -> Result<Option<Filter>> {
+pub(super) fn told_of(args: &FilterArgs) -> Result<Option<Filter>> {
     let named = args.socket.netns.iter().find(|netns| netns.parse::<u32>().is_err());
     if let Some(name) = named {
         let advice = Advice::new(format!(
@@ -125,11 +126,11 @@ fn play(
     Ok(())
 }
 
-fn host_of(header: &Header) -> Host {
+pub(super) fn host_of(header: &Header) -> Host {
     Host { name: header.host.clone(), boot_id: header.engine.boot_id.clone() }
 }
 
-fn first_line(header: &Header) -> String {
+pub(super) fn first_line(header: &Header) -> String {
     let Header { host, tcptrace, kernel, wall, .. } = header;
     let (host, tcptrace, kernel) = (Escaped(host), Escaped(tcptrace), Escaped(kernel));
     format!("recorded on {host} (Linux {kernel}) by tcptrace {tcptrace} from {wall:.0} on")
@@ -137,25 +138,25 @@ fn first_line(header: &Header) -> String {
 
 /// Damage that was met. Where much is damaged not all of it is worth a line.
 #[derive(Default)]
-struct Flaws {
+pub(super) struct Flaws {
     count: u64,
 }
 
 impl Flaws {
     const SAID: u64 = 5;
 
-    fn found(&mut self, flaw: &Flaw) {
+    pub(super) fn found(&mut self, flaw: &Flaw) {
         self.say(&flaw.to_string());
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.count += 1;
         if self.count <= Self::SAID {
             notice(&Escaped(text).to_string());
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if self.count > Self::SAID {
             notice(&format!("{} more places are damaged", self.count - Self::SAID));
         }
@@ -165,7 +166,7 @@ impl Flaws {
     }
 }
 
-fn say_missing(missing: Missing) {
+pub(super) fn say_missing(missing: Missing) {
     let Missing { left_out, unknown, end } = missing;
     if left_out > 0 {
         notice(&format!(

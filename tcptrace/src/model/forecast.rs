@@ -61,6 +61,20 @@ impl PortUse {
         }
     }
 
+    /// Counts one less.
+    pub fn remove(&mut self, Endpoints { local, remote }: Endpoints) {
+        let Some((first, last)) = self.range else { return };
+        if (first..=last).contains(&local.port())
+            && !(first..=last).contains(&remote.port())
+            && let Some(count) = self.destinations.get_mut(&canonical(remote))
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.destinations.remove(&canonical(remote));
+            }
+        }
+    }
+
     /// How many connections go to the destination that most go to, and the ports that there are for
     /// them.
     pub fn most(&self) -> Option<(u64, RangeInclusive<u16>)> {

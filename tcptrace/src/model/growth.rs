@@ -39,4 +39,34 @@ impl Growth {
         let change = count as f64 - then as f64;
         Some((change / over.as_secs_f64() * 60.0 * 10.0).round() / 10.0)
     }
+
+    /// What the number was at `N` moments of the last minute, evenly apart; the last one is `now`, when
+    /// it is `count`. `None` before it was watched.
+    pub fn series<const N: usize>(&self, now: Instant, count: usize) -> [Option<usize>; N] {
+        core::array::from_fn(|i| {
+            let ago = WINDOW / N as u32 * (N - 1 - i) as u32;
+            if ago.is_zero() {
+                return Some(count);
+            }
+            let after = self.history.partition_point(|&(at, _)| at <= now.before(ago));
+            after.checked_sub(1).map(|last| self.history[last].1)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_shows_the_last_minute() {
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+        let mut growth = Growth::default();
+        assert_eq!(growth.series(at(100), 0), [None, None, Some(0)]);
+        growth.remember(at(100), 5);
+        growth.remember(at(130), 8);
+        assert_eq!(growth.series(at(140), 9), [Some(5), Some(5), Some(9)]);
+        assert_eq!(growth.series(at(150), 9), [Some(5), Some(8), Some(9)]);
+        assert_eq!(growth.series(at(110), 5), [None, None, Some(5)]);
+    }
 }

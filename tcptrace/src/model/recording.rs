@@ -278,4 +278,4 @@ impl<R: Read> Frames<R> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

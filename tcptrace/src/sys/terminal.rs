@@ -1,5 +1,8 @@
 //! The terminal that is written to.
 
+pub mod keys;
+pub mod screen;
+
 use std::os::fd::AsFd;
 
 /// How many columns the terminal of `fd` has; `None` if it is none, or does not say.

@@ -28,6 +28,7 @@ mod rules;
 mod service;
 mod sinks;
 mod soak;
+mod top;
 mod usage;
 mod watch;
 mod watcher;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         rules::trials(),
         sinks::trials(),
         service::trials(),
+        top::trials(),
     ];
     let trials = guest::choose(trials.into_iter().flatten().collect());
     libtest_mimic::run(&arguments, trials).exit_code()

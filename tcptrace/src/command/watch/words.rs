@@ -22,12 +22,9 @@ pub fn first_line(
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (namespaces, there) = (asked.len() + closed, half_closed.len());
     let was = if there == 1 { "socket was" } else { "sockets were" };
-    let eof = probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
     let mut text = format!(
-        "{version} · {}{}, {} · {namespaces} network namespace{} · {there} half-closed {was} there first",
-        probe.source().name(),
-        if eof { ", EOF evidence" } else { "" },
-        worker.holders(),
+        "{version} · {} · {namespaces} network namespace{} · {there} half-closed {was} there first",
+        sources(probe, worker),
         plural(namespaces),
     );
     if let Some(journal) = journal {
@@ -43,11 +40,11 @@ pub fn first_line(
     text
 }
 
-/// Says so, if the code that accepts was asked for and is not to be seen.
-pub fn say_blind_to_accepts(probe: &Probe) {
-    if let Some(Err(why)) = probe.deeds().and_then(|deeds| deeds.accepted.as_ref()) {
-        notice(&format!("the code that accepts is not seen: {why:#}"));
-    }
+/// Which evidence is on.
+pub fn sources(probe: &Probe, worker: &Worker) -> String {
+    let eof = probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
+    let eof = if eof { ", EOF evidence" } else { "" };
+    format!("{}{eof}, {}", probe.source().name(), worker.holders())
 }
 
 /// What `systemctl status` shows.

@@ -78,7 +78,7 @@ pub fn path_of(stay: &PastStay, by: &[By]) -> Vec<FrameName> {
 }
 
 /// The same for many stays. A stack that several of them share is spelled out once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Paths {
     by: Vec<By>,
     /// By their address, which no other stack can have while they are here.

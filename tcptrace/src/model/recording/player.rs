@@ -94,6 +94,16 @@ impl Player {
         &self.header
     }
 
+    /// The core.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What was lost as it was recorded, so far.
+    pub const fn lost(&self) -> Lost {
+        self.lost
+    }
+
     /// The core, before its first input: what it tells of may be chosen anew.
     pub const fn engine_mut(&mut self) -> &mut Engine {
         &mut self.engine

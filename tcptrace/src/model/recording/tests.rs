@@ -6,6 +6,11 @@ use super::*;
 mod played;
 mod scripted;
 
+/// A recording of a run with something of everything.
+pub(crate) fn recorded() -> Vec<u8> {
+    scripted::run().end().0
+}
+
 /// A frame that was read: its kind's number, its time and its payload.
 type Whole = (u8, Instant, Vec<u8>);
 
