@@ -62,6 +62,10 @@ pub fn statically(cargo: &mut Command) -> Result<&mut Command> {
 /// What else there is, cross-compiled.
 pub const ARM64: &str = "aarch64-unknown-linux-gnu";
 
+/// All that is built for this machine. For a part of it dependencies can have fewer features: they and
+/// tcptrace would be built once more.
+pub const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "tcptrace-ebpf"];
+
 /// The profile of tests, which make more traffic than a debug build keeps up with.
 pub const CHECKED: &str = "checked";
 
@@ -81,7 +85,7 @@ pub fn live_for_arm64(object: &Path) -> Result<String> {
 }
 
 fn live_by(mut build: Command, object: &Path) -> Result<String> {
-    build.args(["test", "--profile", CHECKED, "--package", "tcptrace", "--test", "live"]);
+    build.args(["test", "--profile", CHECKED, "--test", "live"]).args(WORKSPACE);
     build.args(["--no-run", "--message-format", "json-render-diagnostics"]).env(OBJECT, object);
     let messages = output(&mut build)?;
     messages

@@ -27,10 +27,8 @@ pub fn host(filter: Option<&str>) -> Result<()> {
 
 fn pure(filter: Option<&str>, test: impl Fn() -> Command) -> Result<()> {
     step("tests of the pure parts");
-    run(test()
-        .args(["--workspace", "--exclude", "tcptrace-ebpf", "--lib", "--bins"])
-        .args(filter))?;
-    run(test().args(["--package", "tcptrace", "--test", "allocations"]).args(filter))
+    run(test().args(build::WORKSPACE).args(["--lib", "--bins"]).args(filter))?;
+    run(test().args(build::WORKSPACE).args(["--test", "allocations"]).args(filter))
 }
 
 /// Everything that every change must pass; with `slow`, also what takes minutes and has more to install.
@@ -49,7 +47,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     pure(filter, test)?;
     let others = |name: &str| {
         let mut tests = test();
-        tests.args(["--package", "tcptrace", "--test", name]);
+        tests.args(build::WORKSPACE).args(["--test", name]);
         tests.args(filter);
         if slow {
             tests.args(["--", "--include-ignored"]);

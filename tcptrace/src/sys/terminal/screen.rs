@@ -85,9 +85,10 @@ impl Screen {
         thread::Builder::new().name("screen".into()).spawn(move || {
             // Told by being dropped.
             let _done = done;
-            let mut stdout = io::stdout();
             while let Some(frame) = queue.blocking_recv() {
-                if stdout.write_all(&frame).and_then(|()| stdout.flush()).is_err() {
+                let mut stdout = io::stdout().lock();
+                // Nothing is drawn on what was given back, which is said before stdout is used for that.
+                if !is_taken() || stdout.write_all(&frame).and_then(|()| stdout.flush()).is_err() {
                     return;
                 }
             }
@@ -128,6 +129,10 @@ impl Drop for Screen {
     }
 }
 
+fn is_taken() -> bool {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     let stderr = match io::stderr().is_terminal() {
@@ -166,4 +171,56 @@ fn say_at_last(mut meanwhile: File) -> io::Result<()> {
     let mut text = Vec::new();
     meanwhile.read_to_end(&mut text)?;
     io::stderr().write_all(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use ratatui::style::Style;
+
+    use super::*;
+
+    const CHILD: &str = "TCPTRACE_TEST_SCREEN";
+
+    #[test]
+    #[ignore = "the child of another test"]
+    fn draws_and_panics() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        let mut screen = Screen::open().unwrap();
+        // When the third is taken, the first has been written.
+        for _ in 0..3 {
+            let draw = |buffer: &mut Buffer, _| buffer.set_string(0, 0, "drawn", Style::new());
+            while !screen.draw(draw).unwrap() {}
+        }
+        panic!("as asked for");
+    }
+
+    /// `script` has a terminal for the child, and `stty` says how it finds it.
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_read_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let test = std::env::current_exe().unwrap();
+        let line = format!(
+            "stty rows 24 cols 80; stty -g > before; {CHILD}=1 '{}' --ignored --exact --nocapture --test-threads=1 \
+             sys::terminal::screen::tests::draws_and_panics; stty -g > after",
+            test.display()
+        );
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).current_dir(dir.path()).stdin(Stdio::null());
+        let shown = String::from_utf8_lossy(&script.output().unwrap().stdout).into_owned();
+        let place = |what: &str| {
+            shown.find(what).unwrap_or_else(|| panic!("no {what:?} on the terminal: {shown:?}"))
+        };
+        let (enters, leaves) = (place("\x1b[?1049h"), place("\x1b[?1049l"));
+        assert!(enters < place("drawn") && place("drawn") < leaves, "{shown:?}");
+        assert!(leaves < place("as asked for"), "{shown:?}");
+        let last = |what: &str| shown.rfind(what);
+        assert!(last("\x1b[?25l") < Some(leaves) && Some(leaves) < last("\x1b[?25h"), "{shown:?}");
+        let state = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(!state("before").is_empty());
+        assert_eq!(state("after"), state("before"));
+    }
 }
