@@ -1,6 +1,7 @@
 //! `tcptrace ls`: every half-closed socket now, once.
 
 use core::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -33,16 +34,21 @@ pub const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 pub fn run(args: &LsArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
     let runtime = runtime()?;
-    let remembered = journal::recall(args.record.as_deref(), style).unwrap_or_else(|why| {
-        notice(&why);
-        Vec::new()
-    });
+    let remembered = recall(args.record.as_deref(), style);
     let seen = runtime.block_on(look(&remembered))?;
     seen.notes.iter().for_each(|note| notice(note));
     let now = clock::now();
     let admits = |(stay, evidence, finding): &Found| filter.admits_finding(stay, evidence, finding);
     let shown = select(seen, admits, args.min_age, now);
     runtime.block_on(print(&shown, style, now))
+}
+
+/// What a record knows of stays that go on; nothing, and a notice, if that cannot be read.
+pub fn recall(record: Option<&Path>, style: &Style) -> Vec<Remembered> {
+    journal::recall(record, style).unwrap_or_else(|why| {
+        notice(&why);
+        Vec::new()
+    })
 }
 
 /// A half-closed socket, and what is to be said of it.

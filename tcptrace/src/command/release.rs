@@ -12,7 +12,7 @@ use self::record::Record;
 use super::ls::{self, BETWEEN_LOOKS, Found};
 use super::output::Output;
 use super::session::{Stop, runtime};
-use super::{Style, filters, journal, notice};
+use super::{Style, filters, notice};
 use crate::cli::OutputFormat;
 use crate::cli::release::ReleaseArgs;
 use crate::model::alert::alert_id;
@@ -33,10 +33,7 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Looks, and ends what it may; or only tells what it would.
 pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
     let filter = filters::filter(&args.filter)?;
-    let remembered = journal::recall(args.record.as_deref(), style).unwrap_or_else(|why| {
-        notice(&why);
-        Vec::new()
-    });
+    let remembered = ls::recall(args.record.as_deref(), style);
     let terms = Terms {
         means: if args.abort { Means::Abort } else { Means::Shutdown },
         allow_sigpipe: args.allow_sigpipe,

@@ -74,6 +74,20 @@ pub(super) fn told_of(args: &FilterArgs) -> Result<Option<Filter>> {
     Ok((filter != Filter::default()).then_some(filter))
 }
 
+/// Begins with the header, says what it announces, and has only what `filter` admits told.
+pub(super) fn begin(frames: &mut Frames<impl Read>, filter: Option<Filter>) -> Result<Player> {
+    let mut player = match frames.next_frame()? {
+        Some(Ok(first)) => Player::new(&first)?,
+        Some(Err(flaw)) => bail!("{flaw}, and nothing can be told without its header"),
+        None => return Err(Unplayable::NoHeader.into()),
+    };
+    notice(&first_line(player.header()));
+    if let Some(filter) = filter {
+        player.engine_mut().tell_of(filter);
+    }
+    Ok(player)
+}
+
 fn play(
     mut frames: Frames<impl Read>,
     filter: Option<Filter>,
@@ -81,16 +95,8 @@ fn play(
     style: &Style,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut player = match frames.next_frame()? {
-        Some(Ok(first)) => Player::new(&first)?,
-        Some(Err(flaw)) => bail!("{flaw}, and nothing can be told without its header"),
-        None => return Err(Unplayable::NoHeader.into()),
-    };
-    notice(&first_line(player.header()));
+    let mut player = begin(&mut frames, filter)?;
     let style = style.of_host(host_of(player.header()));
-    if let Some(filter) = filter {
-        player.engine_mut().tell_of(filter);
-    }
     let teller = Teller { style: &style, each };
     let mut flaws = Flaws::default();
     loop {
@@ -130,7 +136,7 @@ pub(super) fn host_of(header: &Header) -> Host {
     Host { name: header.host.clone(), boot_id: header.engine.boot_id.clone() }
 }
 
-pub(super) fn first_line(header: &Header) -> String {
+fn first_line(header: &Header) -> String {
     let Header { host, tcptrace, kernel, wall, .. } = header;
     let (host, tcptrace, kernel) = (Escaped(host), Escaped(tcptrace), Escaped(kernel));
     format!("recorded on {host} (Linux {kernel}) by tcptrace {tcptrace} from {wall:.0} on")

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::path::Path;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result};
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_until};
 
 use super::FRAME;
@@ -11,7 +11,6 @@ use super::stage::{self, Stage, Wish};
 use crate::cli::top::TopArgs;
 use crate::command::{Style, notice, replay};
 use crate::model::filter::Filter;
-use crate::model::recording::player::{Player, Unplayable};
 use crate::model::time::{Anchor, Instant};
 use crate::model::top::Said;
 use crate::model::top::key::Faster;
@@ -28,17 +27,7 @@ pub async fn play(file: &Path, args: &TopArgs, style: &Style) -> Result<()> {
     let mut frames = replay::open(file).map_err(|error| replay::advise(error, file))?;
     let shown = file.display();
     let cannot = || format!("cannot replay {shown}");
-    let mut player = match frames.next_frame().with_context(cannot)? {
-        Some(Ok(first)) => Player::new(&first).with_context(cannot)?,
-        Some(Err(flaw)) => {
-            bail!("cannot replay {shown}: {flaw}, and nothing can be told without its header")
-        }
-        None => return Err(Error::from(Unplayable::NoHeader)).with_context(cannot),
-    };
-    notice(&replay::first_line(player.header()));
-    if let Some(filter) = filter {
-        player.engine_mut().tell_of(filter);
-    }
+    let mut player = replay::begin(&mut frames, filter).with_context(cannot)?;
     let style = style.of_host(replay::host_of(player.header()));
     let mut pace = Pace::new(player.now(), u32::from(args.speed), TokioInstant::now());
     let frame = stage::frame(&style, pace.words());
