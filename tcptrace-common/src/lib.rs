@@ -62,6 +62,8 @@ pub struct TransitionRecord {
     /// The code that connects (`-> SYN_SENT`) or closes and shuts down (`-> FIN_WAIT1`), see
     /// [`StackRecord::path`]; 0: not known.
     pub path: u32,
+    /// Always 0. With the eight bytes that the ring puts before it, a record takes two cache lines.
+    pub reserved2: [u8; 8],
 }
 
 impl TransitionRecord {
@@ -89,20 +91,20 @@ impl TransitionRecord {
         reserved: 0,
         on_cpu_comm: [0; 16],
         path: 0,
+        reserved2: [0; 8],
     };
 }
 
-/// A [`TransitionRecord`] of an IPv4 socket without who was on the CPU, which is what most are: the
-/// ring is written to so often that its size counts in the caches.
+/// A [`TransitionRecord`] of an IPv4 socket without who was on the CPU, which is what most are. With the
+/// eight bytes that the ring puts before it, it takes one cache line, which no other CPU writes to.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ShortTransitionRecord {
     /// As in the long one.
     pub at_ns: MonotonicNs,
-    /// As in the long one.
-    pub cookie: u64,
-    /// As in the long one.
-    pub skaddr: u64,
+    /// The socket's cookie; where the kernel has no helper for it, the address of the `struct sock`,
+    /// whose highest bit is set.
+    pub socket: u64,
     /// As in the long one.
     pub netns: u32,
     /// As in the long one.
@@ -265,8 +267,8 @@ pub mod deed {
 
 const _: () = assert!(size_of::<DeedRecord>() == 72);
 const _: () = assert!(size_of::<StackRecord>() == 48 + 16 * PYTHON_FRAMES + STACK_BYTES);
-const _: () = assert!(size_of::<TransitionRecord>() == 112);
-const _: () = assert!(size_of::<ShortTransitionRecord>() == 64);
+const _: () = assert!(size_of::<TransitionRecord>() == 120);
+const _: () = assert!(size_of::<ShortTransitionRecord>() == 56);
 const _: () = assert!(size_of::<HolderRecord>() == 104);
 
 /// Bits of [`TransitionRecord::flags`].

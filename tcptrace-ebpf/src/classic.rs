@@ -48,26 +48,26 @@ pub fn transition_classic(ctx: TracePointContext) -> u32 {
     if field!(protocol) != IPPROTO_TCP {
         return 0;
     }
-    ring::send(0, || {
-        let family = field!(family);
-        let (local_addr, remote_addr) = if family == AF_INET6 {
-            (field!(saddr_v6), field!(daddr_v6))
-        } else {
-            ([u64::from(field!(saddr)), 0], [u64::from(field!(daddr)), 0])
-        };
-        ring::with_on_cpu(TransitionRecord {
-            // SAFETY: a helper call without arguments.
-            at_ns: unsafe { bpf_ktime_get_ns() },
-            skaddr: field!(skaddr),
-            local_addr: address_bytes(local_addr),
-            remote_addr: address_bytes(remote_addr),
-            local_port: field!(sport),
-            remote_port: field!(dport),
-            family: family as u8,
-            old_state: field!(oldstate) as u8,
-            new_state: field!(newstate) as u8,
-            ..TransitionRecord::ZERO
-        })
-    });
+    let Some(mut entry) = ring::reserve(0) else { return 0 };
+    let family = field!(family);
+    let (local_addr, remote_addr) = if family == AF_INET6 {
+        (field!(saddr_v6), field!(daddr_v6))
+    } else {
+        ([u64::from(field!(saddr)), 0], [u64::from(field!(daddr)), 0])
+    };
+    entry.write(ring::with_on_cpu(TransitionRecord {
+        // SAFETY: a helper call without arguments.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        skaddr: field!(skaddr),
+        local_addr: address_bytes(local_addr),
+        remote_addr: address_bytes(remote_addr),
+        local_port: field!(sport),
+        remote_port: field!(dport),
+        family: family as u8,
+        old_state: field!(oldstate) as u8,
+        new_state: field!(newstate) as u8,
+        ..TransitionRecord::ZERO
+    }));
+    ring::submit(entry);
     0
 }

@@ -1,18 +1,17 @@
 //! The ring that carries transitions, whichever program makes them.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_CONS_POS, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use tcptrace_common::{TransitionRecord, feature};
 
 use crate::kernel::has;
 
-/// The reader is woken by the records that lie within this many bytes past the high-water mark,
-/// and by no other: a few, so that one which a neighbouring CPU pushes past is not missed.
-const WAKE_BAND: u64 = 4096;
+/// Bytes that the reader, once woken, takes out at least if there are as many.
+const DRAINED_AT_ONCE: u64 = 1 << 20;
 
 #[map]
 static TRANSITIONS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -22,24 +21,44 @@ static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// Bytes waiting in the ring from which the reader is woken; below it drains on its own timer.
 #[unsafe(no_mangle)]
 static HIGH_WATER: u64 = u64::MAX;
+/// Before the reader has come to this position, it is still busy with what it was woken for last.
+#[map]
+static WOKEN_FOR: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Sends the record that `make` makes, or counts it as lost by `program`.
+/// Room for a record, or counts it as lost by `program`.
 #[inline(always)]
-pub fn send<T: 'static>(program: u32, make: impl FnOnce() -> T) {
-    let Some(mut entry) = TRANSITIONS.reserve::<T>(0) else {
+pub fn reserve<T: 'static>(program: u32) -> Option<RingBufEntry<T>> {
+    let entry = TRANSITIONS.reserve::<T>(0);
+    if entry.is_none() {
         add_one(&TRANSITIONS_LOST, program);
-        return;
-    };
-    entry.write(make());
+    }
+    entry
+}
+
+/// Sends it.
+#[inline(always)]
+pub fn submit<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(wake_up()));
 }
 
+/// Wakes the reader once a drain: a wake-up interrupts this very CPU.
 #[inline(always)]
 fn wake_up() -> u32 {
     // SAFETY: a reference to an initialised static, which user space sets before the load.
     let high_water = unsafe { core::ptr::read_volatile(&HIGH_WATER) };
-    let past = TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(high_water);
-    if past < WAKE_BAND { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+    if TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)) < high_water {
+        return BPF_RB_NO_WAKEUP;
+    }
+    let Some(woken_for) = WOKEN_FOR.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP };
+    let read = TRANSITIONS.query(u64::from(BPF_RB_CONS_POS));
+    // SAFETY: the map's own memory; of two CPUs that get here at once both wake the reader.
+    unsafe {
+        if read < woken_for.read_volatile() {
+            return BPF_RB_NO_WAKEUP;
+        }
+        woken_for.write_volatile(read + high_water.min(DRAINED_AT_ONCE));
+    }
+    BPF_RB_FORCE_WAKEUP
 }
 
 /// Says who is on the CPU, if somebody wants to know.

@@ -71,9 +71,13 @@ fn record(ctx: &BtfTracePointContext, program: u32) -> bool {
     }
     let what = What { sk, tcp, old, new };
     if has(feature::ON_CPU) || sk.load::<u16>(|o| &o.skc_family) != AF_INET {
-        ring::send(program, || what.long());
-    } else {
-        ring::send(program, || what.short());
+        if let Some(mut entry) = ring::reserve(program) {
+            entry.write(what.long());
+            ring::submit(entry);
+        }
+    } else if let Some(mut entry) = ring::reserve(program) {
+        entry.write(what.short());
+        ring::submit(entry);
     }
     true
 }
@@ -104,8 +108,7 @@ impl What {
         ShortTransitionRecord {
             // SAFETY: a helper call without arguments.
             at_ns: unsafe { bpf_ktime_get_ns() },
-            cookie: who.cookie,
-            skaddr: self.sk.0 as u64,
+            socket: if who.cookie == 0 { self.sk.0 as u64 } else { who.cookie },
             netns: who.netns,
             snd_nxt: details.snd_nxt,
             snd_una: details.snd_una,

@@ -37,13 +37,13 @@ static COUNTING: Counting = Counting;
 
 /// A record as the kernel writes it.
 fn record(at_ns: u64, cookie: u64, old: u8, new: u8) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(112);
+    let mut bytes = Vec::with_capacity(120);
     bytes.extend(at_ns.to_ne_bytes());
     bytes.extend(cookie.to_ne_bytes());
     bytes.extend(1u64.to_ne_bytes());
     bytes.extend([0; 24 + 32 + 6]);
     bytes.extend([2, old, new, 0, 3, 0]);
-    bytes.extend([0; 20]);
+    bytes.extend([0; 28]);
     bytes
 }
 

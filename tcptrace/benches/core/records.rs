@@ -64,25 +64,24 @@ pub fn record(
     let mut bytes = [0; size_of::<ShortTransitionRecord>()];
     bytes[..8].copy_from_slice(&at.as_nanos().to_ne_bytes());
     bytes[8..16].copy_from_slice(&cookie.to_ne_bytes());
-    bytes[16..24].copy_from_slice(&(1u64 << 63 | cookie << 8).to_ne_bytes());
-    bytes[24..28].copy_from_slice(&4_026_531_840u32.to_ne_bytes());
-    bytes[40..48].copy_from_slice(&[127, 0, 0, 1, 127, 0, 0, 1]);
+    bytes[16..20].copy_from_slice(&4_026_531_840u32.to_ne_bytes());
+    bytes[32..40].copy_from_slice(&[127, 0, 0, 1, 127, 0, 0, 1]);
     let port = 32_768 + (connection % 28_000) as u16;
     let [local, remote] = if step.accepted { [80, port] } else { [port, 80] };
-    bytes[48..50].copy_from_slice(&local.to_ne_bytes());
-    bytes[50..52].copy_from_slice(&remote.to_ne_bytes());
-    bytes[54..56].copy_from_slice(&[step.old as u8, step.new as u8]);
+    bytes[40..42].copy_from_slice(&local.to_ne_bytes());
+    bytes[42..44].copy_from_slice(&remote.to_ne_bytes());
+    bytes[46..48].copy_from_slice(&[step.old as u8, step.new as u8]);
     let details = |state| matches!(state, TcpState::FinWait2 | TcpState::CloseWait);
     if details(step.old) || details(step.new) || step.new == TcpState::Close {
-        bytes[56] = 3;
-        bytes[57] = flag::DETAILS | flag::TASK;
+        bytes[48] = 3;
+        bytes[49] = flag::DETAILS | flag::TASK;
     }
     let path = match step.new {
         TcpState::SynSent => PATHS[0],
         TcpState::FinWait1 => PATHS[1],
         _ => 0,
     };
-    bytes[60..].copy_from_slice(&path.to_ne_bytes());
+    bytes[52..].copy_from_slice(&path.to_ne_bytes());
     bytes
 }
 

@@ -83,7 +83,8 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
     }
     let buf = &mut bytes;
     let at = Instant::from_nanos(buf.get_u64_ne());
-    let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
+    let socket = buf.get_u64_ne();
+    let skaddr = if short { None } else { Some(buf.get_u64_ne()) };
     let netns = buf.get_u32_ne();
     let progress = Progress {
         snd_nxt: buf.get_u32_ne(),
@@ -109,7 +110,7 @@ pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
     let details = flags & flag::DETAILS != 0;
     Ok(Transition {
         at,
-        key: SocketKey::new(cookie, skaddr),
+        key: SocketKey::new(socket, skaddr.unwrap_or_default()),
         skaddr,
         netns: (netns != 0).then_some(NetNs(netns)),
         endpoints: addresses.endpoints(family)?,
@@ -290,7 +291,7 @@ mod tests {
         }
         bytes.extend([family, old, new, 1, flag::DETAILS | flag::HAS_FILE | flag::HAS_SOCKET, 0]);
         bytes.extend(*b"nc\0garbage\xff\xff\xff\xff\xff\xff");
-        bytes.extend([0; 4]);
+        bytes.extend([0; 12]);
         bytes
     }
 
@@ -314,12 +315,14 @@ mod tests {
     #[test]
     fn a_short_record_says_the_same_as_a_long_one() {
         let long = record(1, 8, AF_INET);
-        let mut short = long[..40].to_vec();
+        let mut short = long[..16].to_vec();
+        short.extend(&long[24..40]);
         short.extend([&long[48..52], &long[64..68], &long[80..86], &long[87..91]].concat());
         short.extend([0; 2]);
         short.extend(&long[108..112]);
         let (mut long, short) = (transition(&long).unwrap(), transition(&short).unwrap());
         long.on_cpu = OnCpu { pid: 0, tid: 0, comm: [0; 16] };
+        assert_eq!(long.skaddr.take(), Some(0xffff_8880_0000_0000));
         assert_eq!(short, long);
     }
 
@@ -351,7 +354,7 @@ mod tests {
         assert_eq!(transition(&record(0, 8, AF_INET)), Err(DecodeError::State(UnknownState(0))));
         assert_eq!(transition(&record(1, 8, 3)), Err(DecodeError::Family(3)));
         let torn = &record(1, 8, AF_INET)[..50];
-        assert_eq!(transition(torn), Err(DecodeError::Length { got: 50, want: 112 }));
+        assert_eq!(transition(torn), Err(DecodeError::Length { got: 50, want: 120 }));
     }
 
     #[test]
@@ -371,10 +374,13 @@ mod tests {
 
         #[test]
         fn a_record_of_the_right_length_decodes_or_says_why(
-            bytes in proptest::collection::vec(any::<u8>(), size_of::<TransitionRecord>())
+            mut bytes in proptest::collection::vec(any::<u8>(), size_of::<TransitionRecord>()),
+            family in 0..12u8,
+            states in [0..15u8, 0..15],
         ) {
-            let known = (1..=12).contains(&bytes[95]) && (1..=12).contains(&bytes[96]);
-            let family = bytes[94] == AF_INET || bytes[94] == AF_INET6;
+            bytes[86..89].copy_from_slice(&[family, states[0], states[1]]);
+            let known = states.iter().all(|state| (1..=12).contains(state));
+            let family = family == AF_INET || family == AF_INET6;
             prop_assert_eq!(transition(&bytes).is_ok(), known && family);
         }
     }

@@ -13,8 +13,9 @@ pub struct Transition {
     pub at: Instant,
     /// Which socket.
     pub key: SocketKey,
-    /// The address of the `struct sock`, for people who read kernel traces beside this one.
-    pub skaddr: u64,
+    /// The address of the `struct sock`, for people who read kernel traces beside this one, where the
+    /// record tells.
+    pub skaddr: Option<u64>,
     /// The network namespace it lives in, if the probe tells.
     pub netns: Option<NetNs>,
     /// Its addresses as they were then; ports may be 0 before a connection is established.

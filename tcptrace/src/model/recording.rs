@@ -15,7 +15,7 @@ use super::time::Instant;
 pub const MAGIC: [u8; 13] = *b"TCPTRACE-RAW\n";
 /// The version written and understood. It rises when a frame means something else than before, and
 /// when the kernel's records or what is known of a socket look otherwise.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of what comes before the first frame.
 const OPENING: usize = MAGIC.len() + size_of::<u32>();
 /// Bytes of a frame before its payload: kind, length, time.

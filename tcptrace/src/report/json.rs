@@ -188,7 +188,7 @@ pub fn transition(
         remote: Shown(event.endpoints.remote),
         netns: event.netns.map(|netns| netns.0),
         cookie: event.key.cookie().map(Big),
-        skaddr: Big(event.skaddr),
+        skaddr: event.skaddr.map(Big),
         on_cpu_pid: event.on_cpu.pid,
         on_cpu_comm: String::from_utf8_lossy(event.on_cpu.comm()).into_owned(),
         in_state_ms: in_state.map(millis),

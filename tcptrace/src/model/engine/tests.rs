@@ -48,7 +48,7 @@ fn event(seconds: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition 
     Transition {
         at: at(seconds),
         key: SocketKey::new(cookie, 0),
-        skaddr: 0,
+        skaddr: None,
         netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "127.0.0.1:80".parse().unwrap(),

@@ -134,8 +134,8 @@ fn what_is_no_recording_says_so() {
     for foreign in [&b""[..], b"TCPTRACE", b"TCPTRACE-RAW\n\x01", b"SQLite format 3\0 and more"] {
         assert_eq!(said(foreign), "this is no recording of `tcptrace watch --record-raw`");
     }
-    let newer = [&MAGIC[..], &2u32.to_le_bytes()].concat();
-    assert_eq!(said(&newer), "the recording has format 2, and this tcptrace reads format 1");
+    let newer = [&MAGIC[..], &3u32.to_le_bytes()].concat();
+    assert_eq!(said(&newer), "the recording has format 3, and this tcptrace reads format 2");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn event(at: u64, cookie: u64, old: TcpState, new: TcpState) -> Transition {
     Transition {
         at: seconds(at),
         key: SocketKey::new(cookie, 0),
-        skaddr: 0,
+        skaddr: None,
         netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "127.0.0.1:80".parse().unwrap(),

@@ -366,7 +366,7 @@ pub(super) struct TransitionLine {
     /// Null: the probe does not tell.
     pub(super) netns: Option<u32>,
     pub(super) cookie: Option<Big>,
-    pub(super) skaddr: Big,
+    pub(super) skaddr: Option<Big>,
     pub(super) on_cpu_pid: u32,
     pub(super) on_cpu_comm: String,
     pub(super) in_state_ms: Option<u64>,

@@ -65,7 +65,7 @@ fn a_transition_with_a_name_that_is_no_text() {
     let event = Transition {
         at: samples::now(),
         key: SocketKey::new(0, u64::MAX),
-        skaddr: u64::MAX,
+        skaddr: Some(u64::MAX),
         netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "[::1]:80".parse().unwrap(),

@@ -93,7 +93,7 @@ fn one_transition() {
     let event = Transition {
         at: samples::now(),
         key: SocketKey::new(7, 0),
-        skaddr: 1,
+        skaddr: Some(1),
         netns: Some(NetNs(1)),
         endpoints: Endpoints {
             local: "[::1]:80".parse().unwrap(),

@@ -163,7 +163,7 @@ pub(super) fn transition(at: Instant, cookie: u64, old: u8, new: u8) -> Vec<u8> 
     }
     let flags = flag::DETAILS | flag::TASK | flag::HAS_SOCKET | flag::HAS_FILE;
     bytes.extend([decode::AF_INET, old, new, 0, flags, 0]);
-    bytes.extend([0; 20]);
+    bytes.extend([0; 28]);
     assert_eq!(bytes.len(), size_of::<TransitionRecord>());
     bytes
 }
