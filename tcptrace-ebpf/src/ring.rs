@@ -1,7 +1,7 @@
 //! The ring that carries transitions, whichever program makes them.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_CONS_POS, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS},
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid},
     macros::map,
     maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
@@ -10,8 +10,9 @@ use tcptrace_common::{TransitionRecord, feature};
 
 use crate::kernel::has;
 
-/// Bytes that the reader, once woken, takes out at least if there are as many.
-const DRAINED_AT_ONCE: u64 = 1 << 20;
+/// Past the high-water mark the reader is woken once in so many bytes: again, since it stops at a
+/// record that is not finished yet.
+const WAKE_AGAIN: u64 = 16 << 10;
 
 #[map]
 static TRANSITIONS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -21,9 +22,9 @@ static TRANSITIONS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// Bytes waiting in the ring from which the reader is woken; below it drains on its own timer.
 #[unsafe(no_mangle)]
 static HIGH_WATER: u64 = u64::MAX;
-/// Before the reader has come to this position, it is still busy with what it was woken for last.
+/// How far the ring had been written when the reader was woken last.
 #[map]
-static WOKEN_FOR: Array<u64> = Array::with_max_entries(1, 0);
+static WOKEN_AT: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Room for a record, or counts it as lost by `program`.
 #[inline(always)]
@@ -41,7 +42,7 @@ pub fn submit<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(wake_up()));
 }
 
-/// Wakes the reader once a drain: a wake-up interrupts this very CPU.
+/// Whether the reader is to be woken, which interrupts this very CPU.
 #[inline(always)]
 fn wake_up() -> u32 {
     // SAFETY: a reference to an initialised static, which user space sets before the load.
@@ -49,14 +50,14 @@ fn wake_up() -> u32 {
     if TRANSITIONS.query(u64::from(BPF_RB_AVAIL_DATA)) < high_water {
         return BPF_RB_NO_WAKEUP;
     }
-    let Some(woken_for) = WOKEN_FOR.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP };
-    let read = TRANSITIONS.query(u64::from(BPF_RB_CONS_POS));
-    // SAFETY: the map's own memory; of two CPUs that get here at once both wake the reader.
+    let Some(woken_at) = WOKEN_AT.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP };
+    let written = TRANSITIONS.query(u64::from(BPF_RB_PROD_POS));
+    // SAFETY: the map's own memory. Of two CPUs that get here at once both wake the reader.
     unsafe {
-        if read < woken_for.read_volatile() {
+        if written.wrapping_sub(woken_at.read_volatile()) < WAKE_AGAIN {
             return BPF_RB_NO_WAKEUP;
         }
-        woken_for.write_volatile(read + high_water.min(DRAINED_AT_ONCE));
+        woken_at.write_volatile(written);
     }
     BPF_RB_FORCE_WAKEUP
 }
