@@ -10,9 +10,9 @@ use tcptrace_common::{TransitionRecord, feature};
 
 use crate::kernel::has;
 
-/// Past the high-water mark the reader is woken once in so many bytes: again, since it stops at a
-/// record that is not finished yet.
-const WAKE_AGAIN: u64 = 16 << 10;
+/// Past the high-water mark the reader is woken once in so much of it: again, since it stops at a record
+/// that is not finished yet.
+const WAKE_AGAIN: u64 = 16;
 
 #[map]
 static TRANSITIONS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -54,7 +54,7 @@ fn wake_up() -> u32 {
     let written = TRANSITIONS.query(u64::from(BPF_RB_PROD_POS));
     // SAFETY: the map's own memory. Of two CPUs that get here at once both wake the reader.
     unsafe {
-        if written.wrapping_sub(woken_at.read_volatile()) < WAKE_AGAIN {
+        if written.wrapping_sub(woken_at.read_volatile()) < high_water / WAKE_AGAIN {
             return BPF_RB_NO_WAKEUP;
         }
         woken_at.write_volatile(written);

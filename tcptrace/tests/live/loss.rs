@@ -105,8 +105,8 @@ type Made = (usize, u64);
 /// Leaks that begin, leaks that end and leaks that are over before anybody need be told of them,
 /// while `flood` goes on; if `unread`, nobody reads what the kernel has to tell of it.
 ///
-/// Returns the summary.
-fn lose(mut scene: Scene<'_>, unread: bool, flood: impl FnOnce() -> Made + Send) -> Value {
+/// Returns the summary, and how many events there were.
+fn lose(mut scene: Scene<'_>, unread: bool, flood: impl FnOnce() -> Made + Send) -> (Value, u64) {
     let old = scene.leaks();
     for &socket in &old {
         scene.is_told(socket);
@@ -152,8 +152,7 @@ fn lose(mut scene: Scene<'_>, unread: bool, flood: impl FnOnce() -> Made + Send)
     let alerts: Vec<_> = rest.iter().filter(|line| line["type"] == "alert").collect();
     assert_eq!(alerts, [&Value::Null; 0], "nobody else is accused");
     assert_eq!(summary["alerts"], 2 * EACH, "{summary:#}");
-    let (accounted, few) = (accounted(&summary), made / 5_000);
-    assert!(accounted + few >= made, "{accounted} of {made}: {summary:#}");
+    let accounted = accounted(&summary);
     // Others may be lost as well, and the classic probe sees those of all namespaces.
     let seen = summary["transitions"].as_u64().unwrap();
     assert!(by_address || seen <= made, "{seen} of {made}: {summary:#}");
@@ -164,7 +163,13 @@ fn lose(mut scene: Scene<'_>, unread: bool, flood: impl FnOnce() -> Made + Send)
         "repaired": summary["repaired"],
         "told_after_ms": told.as_millis() as u64,
     }));
-    summary
+    (summary, made)
+}
+
+/// All but one in `few` were seen or are known to be lost.
+fn check_known(summary: &Value, made: u64, few: u64) {
+    let accounted = accounted(summary);
+    assert!(accounted + made / few >= made, "{accounted} of {made}: {summary:#}");
 }
 
 /// Connections for at least so long.
@@ -179,7 +184,8 @@ fn flood(namespace: &Namespace, at_least: Duration) -> Made {
     (connections, listeners)
 }
 
-fn check_most_is_lost(summary: &Value) {
+fn check_most_is_lost((summary, made): &(Value, u64)) {
+    check_known(summary, *made, 5_000);
     let count = |value: &Value| value.as_u64().unwrap();
     assert!(count(&summary["lost"]["ring"]) > 10_000, "little was lost: {summary:#}");
     assert!(count(&summary["repaired"]) > 0, "{summary:#}");
@@ -214,7 +220,7 @@ fn softirqs_that_interrupt_the_program() {
     let scene = Scene::start(&namespace, &[]);
     let pid = scene.pid();
     let skipped = || recursion_misses(pid, "transition");
-    let summary = lose(scene, false, || {
+    let (summary, made) = lose(scene, false, || {
         let deadline = Instant::now() + DEADLINE;
         let mut made = (0, 0);
         while made.0 == 0 || skipped() == 0 {
@@ -229,4 +235,6 @@ fn softirqs_that_interrupt_the_program() {
         made
     });
     assert_eq!(summary["lost"]["ring"], 0, "{summary:#}");
+    // Softirqs in the middle of a program are where the kernel counts too few (docs/limitations.md).
+    check_known(&summary, made, 10);
 }
