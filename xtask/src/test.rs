@@ -105,8 +105,10 @@ pub fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     step("lints");
     let deny = ["--", "-D", "warnings"];
+    // By the profile of the tests, which then need not build C libraries and macros again.
     run(cargo()
-        .args(["clippy", "--workspace", "--exclude", "tcptrace-ebpf", "--all-targets"])
+        .args(["clippy", "--profile", CHECKED, "--all-targets"])
+        .args(build::WORKSPACE)
         .args(deny))?;
     run(bpf_cargo("check")?.arg("--all-features").env("RUSTFLAGS", "-D warnings"))?;
     step("licences and advisories");
