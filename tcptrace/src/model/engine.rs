@@ -213,8 +213,8 @@ impl Engine {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.transition(event);
                 }
-                if let Some(ended) = self.tracker.apply(event).ended {
-                    self.stay_ended(&ended, event);
+                if let Some(ended) = &self.tracker.apply(event) {
+                    self.stay_ended(ended, event);
                 }
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
@@ -314,7 +314,8 @@ impl Engine {
     /// Keeps the numbers of what has happened since the last time; `at_last`, however little that is.
     pub fn sum_up(&mut self, now: Instant, at_last: bool) {
         let Self { ledger: Some(ledger), tracker, lost, .. } = self else { return };
-        let interval = ledger.interval(now, at_last, *lost, tracker.counts(), tracker.stays());
+        let half_closed = tracker.half_closed();
+        let interval = ledger.interval(now, at_last, *lost, tracker.counts(), half_closed);
         self.outputs.extend(interval.map(Output::Keep));
     }
 
@@ -384,12 +385,12 @@ impl Engine {
     }
 
     /// The stay, if it still goes on.
-    pub fn stay(&self, id: StayId) -> Option<&Stay> {
+    pub fn stay(&self, id: StayId) -> Option<Stay> {
         self.tracker.get(id)
     }
 
     /// The stay that the socket with `key` is in.
-    pub fn stay_of(&self, key: SocketKey) -> Option<&Stay> {
+    pub fn stay_of(&self, key: SocketKey) -> Option<Stay> {
         self.tracker.stay_of(key)
     }
 

@@ -21,7 +21,7 @@ impl Engine {
             counts: self.counts(),
             ..Sockets::default()
         };
-        for stay in self.tracker.stays().chain(self.orphans.stays()) {
+        for stay in self.tracker.stays().chain(self.orphans.stays().copied()) {
             figures.ages[stay.state.index()].add(stay.age(now));
         }
         let mut units = BTreeMap::<_, UnitFigures>::new();

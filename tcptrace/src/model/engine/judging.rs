@@ -59,7 +59,7 @@ impl Engine {
         if let Some((cookie, netns)) = evidence.located {
             self.tracker.locate(id, cookie, netns);
         }
-        let Some(mut stay) = self.tracker.get(id).copied() else { return };
+        let Some(mut stay) = self.tracker.get(id) else { return };
         evidence.eof_reads = self.reads.of(stay.key);
         if let Some(memory) = self.memories.get(&id) {
             evidence.recall(memory);
