@@ -72,12 +72,12 @@ pub struct Slab<T> {
     /// Slots that have been used.
     used: u32,
     vacant: u32,
-    len: usize,
+    full: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Pages::default(), used: 0, vacant: NONE, len: 0 }
+        Self { slots: Pages::default(), used: 0, vacant: NONE, full: 0 }
     }
 }
 
@@ -87,7 +87,7 @@ impl<T> Slab<T> {
 
     /// Puts `value` into a slot. There are fewer than `u32::MAX`.
     pub fn insert(&mut self, value: T) -> u32 {
-        self.len += 1;
+        self.full += 1;
         let slot = self.vacant;
         if let Some(place) = self.slots.get_mut(slot) {
             if let Slot::Vacant(next) = *place {
@@ -111,7 +111,7 @@ impl<T> Slab<T> {
         }
         let before = core::mem::replace(place, Slot::Vacant(self.vacant));
         self.vacant = slot;
-        self.len -= 1;
+        self.full -= 1;
         match before {
             Slot::Full(value) => Some(value),
             Slot::Vacant(_) => None,
@@ -143,8 +143,8 @@ impl<T> Slab<T> {
     }
 
     /// How many there are.
-    pub const fn len(&self) -> usize {
-        self.len
+    pub const fn count(&self) -> usize {
+        self.full
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
                     prop_assert_eq!(slab.remove(number), model.remove(&number));
                     prop_assert_eq!(slab.get_mut(number), None);
                 }
-                prop_assert_eq!(slab.len(), model.len());
+                prop_assert_eq!(slab.count(), model.len());
             }
             prop_assert!(slab.iter().eq(model.iter().map(|(&slot, value)| (slot, value))));
         }

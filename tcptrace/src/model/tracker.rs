@@ -14,7 +14,7 @@ use core::time::Duration;
 use rustc_hash::FxHashSet;
 
 use self::address::Unplaced;
-use self::sockets::{Live, NO_STAY, Sockets};
+use self::sockets::{Found, Live, NO_STAY, Sockets};
 use self::stays::{Kept, Stays};
 pub use self::thresholds::Thresholds;
 use super::code::PathId;
@@ -88,20 +88,33 @@ impl Tracker {
         {
             touched.insert(event.key);
         }
-        let Some(found) = self.sockets.find(event.key) else {
+        let Some((found, &live)) = self.sockets.find(event.key) else {
             self.meet(event);
             return None;
         };
-        let live = self.sockets[found.slot];
         self.counts.gaps += u64::from(live.state != event.old);
-        let ended = self.end(&live, event);
+        if live.stay == NO_STAY {
+            self.leave(found, &live, event, None);
+            return None;
+        }
+        self.leave_stay(found, &live, event)
+    }
+
+    /// By itself, so that what it returns is written where it is wanted at once.
+    fn leave_stay(&mut self, found: Found, live: &Live, event: &Transition) -> Option<Ended> {
+        let ended = self.end(live, event);
+        self.leave(found, live, event, ended.as_ref());
+        ended
+    }
+
+    /// A socket leaves the state that it was in as `live` says.
+    fn leave(&mut self, found: Found, live: &Live, event: &Transition, ended: Option<&Ended>) {
         if event.new == TcpState::Close && !self.outlives(event) {
             self.sockets.take(found);
-            self.closed(&live);
+            self.closed(live);
         } else {
-            self.enter(found.slot, event, live.state, ended.as_ref());
+            self.enter(found.slot, event, live.state, ended);
         }
-        ended
     }
 
     /// How long the socket has been in the state that `event` leaves, if its beginning was seen.
@@ -125,9 +138,6 @@ impl Tracker {
 
     /// Ends the stay of `live`, if it is in one.
     fn end(&mut self, live: &Live, event: &Transition) -> Option<Ended> {
-        if live.stay == NO_STAY {
-            return None;
-        }
         self.stays.end(live.stay, live, |state, orphan| {
             let by = ended_by(state, orphan, event);
             (event.at, by, reset_sent(state, by, event))
@@ -304,7 +314,7 @@ impl Tracker {
     }
 
     fn remove_live(&mut self, key: SocketKey) -> Option<Live> {
-        let live = self.sockets.take(self.sockets.find(key)?)?;
+        let live = self.sockets.take(self.sockets.find(key)?.0)?;
         self.closed(&live);
         Some(live)
     }

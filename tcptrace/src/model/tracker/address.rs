@@ -59,7 +59,7 @@ impl Tracker {
             return;
         }
         let Some(key) = self.unplaced.take(ends) else { return };
-        if let Some(found) = self.sockets.find(key) {
+        if let Some((found, _)) = self.sockets.find(key) {
             self.sockets.rename(found, event.key);
         }
     }

@@ -66,9 +66,9 @@ impl Tracker {
     /// Returns the stay that the socket is in no more.
     fn adopt(&mut self, now: Instant, key: SocketKey, socket: &Observed) -> Option<Ended> {
         let state = socket.state.state();
-        let known = self.sockets.find(key);
-        match known.map(|found| self.sockets[found.slot]) {
-            Some(live) if live.state == state => return None,
+        let known = self.sockets.find(key).map(|(found, &live)| (found, live));
+        match known {
+            Some((_, live)) if live.state == state => return None,
             // It has moved on unseen.
             Some(_) => self.counts.repaired += 1,
             None if self.sockets.len() >= self.capacity => {
@@ -85,8 +85,8 @@ impl Tracker {
             .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
         let live = Live::new(key, state, since, false);
         let (slot, ended) = match known {
-            Some(found) => {
-                let before = core::mem::replace(&mut self.sockets[found.slot], live);
+            Some((found, before)) => {
+                self.sockets[found.slot] = live;
                 let lost = |_, _| (now, EndedBy::Unknown, None);
                 (found.slot, self.stays.end(before.stay, &before, lost))
             }

@@ -1,7 +1,7 @@
 //! All sockets that are known, by what they are known by.
 //!
-//! The table that is hashed into has four bytes a socket, and is small enough to stay in a cache where
-//! the sockets themselves are not; it alone doubles as there come to be more.
+//! What is hashed into is a table of their slots, with five bytes a place. It alone is made anew, twice
+//! as large, when it is full: the sockets stay where they are.
 
 use core::hash::BuildHasher as _;
 use core::ops::{Index, IndexMut};
@@ -62,19 +62,24 @@ impl Sockets {
     pub const BYTES_PER_SOCKET: usize =
         Slab::<Live>::BYTES_PER_SLOT + ((size_of::<u32>() + 1) * 16).div_ceil(7);
 
-    pub fn find(&self, key: SocketKey) -> Option<Found> {
+    /// The socket, and where it is.
+    pub fn find(&self, key: SocketKey) -> Option<(Found, &Live)> {
         let Self { by_key, slots } = self;
-        let is_it = |&slot: &u32| slots.get(slot).is_some_and(|live| live.key == key);
-        let bucket = by_key.find_bucket_index(hash(key), is_it)?;
-        Some(Found { slot: *by_key.get_bucket(bucket)?, bucket })
+        let mut found = None;
+        let bucket = by_key.find_bucket_index(hash(key), |&slot| {
+            found = slots.get(slot).filter(|live| live.key == key).map(|live| (slot, live));
+            found.is_some()
+        })?;
+        let (slot, live) = found?;
+        Some((Found { slot, bucket }, live))
     }
 
     pub fn get(&self, key: SocketKey) -> Option<&Live> {
-        self.slots.get(self.find(key)?.slot)
+        self.find(key).map(|(_, live)| live)
     }
 
     pub fn get_mut(&mut self, key: SocketKey) -> Option<&mut Live> {
-        self.slots.get_mut(self.find(key)?.slot)
+        self.slots.get_mut(self.find(key)?.0.slot)
     }
 
     pub fn contains(&self, key: SocketKey) -> bool {
@@ -125,7 +130,7 @@ impl Sockets {
     }
 
     pub const fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.count()
     }
 
     #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The stays that go on, in half the bytes that a [`Stay`] has: what its socket's own entry says is not
 //! said again, and addresses are bytes.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use rustc_hash::FxHashMap;
 
@@ -133,6 +133,34 @@ impl Kept {
         }
     }
 
+    /// The stay in `slot`, of the socket that is `live`, which began with its clock unless it has
+    /// `entered`.
+    fn whole(&self, slot: u32, live: &Live, entered: Option<Instant>) -> Stay {
+        let [local_port, remote_port] = self.ports;
+        Stay {
+            id: StayId { slot, serial: self.serial },
+            key: live.key,
+            cookie: (self.cookie != 0).then_some(self.cookie),
+            netns: (self.netns != 0).then_some(NetNs(self.netns)),
+            endpoints: Endpoints {
+                local: address(self.local, self.is(mark::LOCAL_INET6), local_port),
+                remote: address(self.remote, self.is(mark::REMOTE_INET6), remote_port),
+            },
+            state: self.state,
+            orphan: self.is(mark::ORPHAN),
+            since: live.since,
+            since_earliest: self.since_earliest,
+            exact: self.is(mark::EXACT),
+            entered: entered.unwrap_or(live.since),
+            circumstances: Circumstances::of(self.shutdown, self.err, self.flags),
+            progress: self.progress(),
+            progress_at: self.progress_at,
+            opened: live.opened,
+            accepted: live.accepted,
+            shut: live.shut,
+        }
+    }
+
     /// Bytes were found where `progress` says.
     pub fn looked_at(&mut self, now: Instant, progress: Option<Progress>) {
         if progress.is_some() && progress != self.progress() {
@@ -158,9 +186,11 @@ fn bytes(ip: IpAddr) -> ([u8; 16], bool) {
 }
 
 fn address(bytes: [u8; 16], inet6: bool, port: u16) -> SocketAddr {
+    if inet6 {
+        return SocketAddrV6::new(bytes.into(), port, 0, 0).into();
+    }
     let [a, b, c, d, ..] = bytes;
-    let ip = if inet6 { Ipv6Addr::from(bytes).into() } else { Ipv4Addr::new(a, b, c, d).into() };
-    SocketAddr::new(ip, port)
+    SocketAddrV4::new([a, b, c, d].into(), port).into()
 }
 
 /// All of them, by slot, and when each is due.
@@ -214,40 +244,20 @@ impl Stays {
     /// The one in `slot`, with what its socket says.
     pub fn stay(&self, slot: u32, sockets: &Sockets) -> Option<Stay> {
         let kept = self.slots.get(slot)?;
-        Some(self.whole(slot, kept, &sockets[kept.socket]))
+        Some(kept.whole(slot, &sockets[kept.socket], self.entered(slot)))
     }
 
     /// All of them.
     pub fn each<'a>(&'a self, sockets: &'a Sockets) -> impl Iterator<Item = Stay> + 'a {
-        self.slots.iter().map(|(slot, kept)| self.whole(slot, kept, &sockets[kept.socket]))
+        let whole = |(slot, kept): (u32, &Kept)| {
+            kept.whole(slot, &sockets[kept.socket], self.entered(slot))
+        };
+        self.slots.iter().map(whole)
     }
 
-    #[inline]
-    fn whole(&self, slot: u32, kept: &Kept, live: &Live) -> Stay {
-        let entered = if self.entered.is_empty() { None } else { self.entered.get(&slot).copied() };
-        let [local_port, remote_port] = kept.ports;
-        Stay {
-            id: StayId { slot, serial: kept.serial },
-            key: live.key,
-            cookie: (kept.cookie != 0).then_some(kept.cookie),
-            netns: (kept.netns != 0).then_some(NetNs(kept.netns)),
-            endpoints: Endpoints {
-                local: address(kept.local, kept.is(mark::LOCAL_INET6), local_port),
-                remote: address(kept.remote, kept.is(mark::REMOTE_INET6), remote_port),
-            },
-            state: kept.state,
-            orphan: kept.is(mark::ORPHAN),
-            since: live.since,
-            since_earliest: kept.since_earliest,
-            exact: kept.is(mark::EXACT),
-            entered: entered.unwrap_or(live.since),
-            circumstances: Circumstances::of(kept.shutdown, kept.err, kept.flags),
-            progress: kept.progress(),
-            progress_at: kept.progress_at,
-            opened: live.opened,
-            accepted: live.accepted,
-            shut: live.shut,
-        }
+    fn entered(&self, slot: u32) -> Option<Instant> {
+        // There are hardly ever any.
+        if self.entered.is_empty() { None } else { self.entered.get(&slot).copied() }
     }
 
     /// Takes out the one in `slot`, whose socket is `live`. `how` says from its state, and whether it
@@ -258,16 +268,15 @@ impl Stays {
         live: &Live,
         how: impl FnOnce(StayState, bool) -> (Instant, EndedBy, Option<bool>),
     ) -> Option<Ended> {
-        let kept = self.slots.get(slot)?;
+        let kept = self.slots.remove(slot)?;
         self.deadlines.clear(slot);
         self.counts[kept.state.index()] -= 1;
         let (at, by, reset_sent) = how(kept.state, kept.is(mark::ORPHAN));
-        let ended = Ended { stay: self.whole(slot, kept, live), at, by, reset_sent };
-        self.slots.remove(slot);
-        if !self.entered.is_empty() {
+        let entered = self.entered(slot);
+        if entered.is_some() {
             self.entered.remove(&slot);
         }
-        Some(ended)
+        Some(Ended { stay: kept.whole(slot, live, entered), at, by, reset_sent })
     }
 
     /// Has the one in `slot` looked at when it is `due`.
