@@ -86,7 +86,7 @@ impl Ledger {
     /// first.
     pub fn ended(&mut self, ended: &Ended, read: Option<EofRead>) -> Option<Entry> {
         if self.kept.remove(&ended.stay.id).is_some() {
-            return Some(Entry::Ended(*ended));
+            return Some(Entry::Ended(Box::new(*ended)));
         }
         let reader = read.filter(|read| !read.peeked).map(|read| read.by.comm);
         let lasted = ended.at.since(ended.stay.since);
