@@ -340,6 +340,11 @@ impl Tracker {
         self.stays.each(&self.sockets)
     }
 
+    /// The state of each stay that goes on, and since when it is in it.
+    pub fn clocks(&self) -> impl Iterator<Item = (StayState, Instant)> {
+        self.stays.clocks(&self.sockets)
+    }
+
     /// How many go on, by [`StayState::index`].
     pub const fn half_closed(&self) -> [u64; StayState::COUNT] {
         self.stays.counts()

@@ -255,6 +255,14 @@ impl Stays {
         self.slots.iter().map(whole)
     }
 
+    /// The state of each, and its clock: for those who go over all of them and want no more.
+    pub fn clocks<'a>(
+        &'a self,
+        sockets: &'a Sockets,
+    ) -> impl Iterator<Item = (StayState, Instant)> + 'a {
+        self.slots.iter().map(|(_, kept)| (kept.state, sockets[kept.socket].since))
+    }
+
     fn entered(&self, slot: u32) -> Option<Instant> {
         // There are hardly ever any.
         if self.entered.is_empty() { None } else { self.entered.get(&slot).copied() }
