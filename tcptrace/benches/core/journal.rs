@@ -13,6 +13,7 @@ use tcptrace::journal::size_on_disk;
 use tcptrace::model::code::{Frame, Stack};
 use tcptrace::model::engine::{Engine, Input, Output};
 use tcptrace::model::evidence::{Evidence, Sources};
+use tcptrace::model::history::Entry;
 use tcptrace::model::process::{Holder, Process};
 use tcptrace::model::socket::TcpState;
 use tcptrace::model::stay::Stay;
@@ -47,7 +48,7 @@ pub fn measure(dir: &Path, stays: u64) -> Result<Value> {
         },
         anchor: anchor(Instant::default()),
     })?;
-    let programs: Vec<_> = (0..PROGRAMS).map(program).collect();
+    let programs = Program::all();
     let mut engine = engine();
     let mut at = Instant::default();
     let began = Stopwatch::now();
@@ -64,9 +65,9 @@ pub fn measure(dir: &Path, stays: u64) -> Result<Value> {
         run(&mut engine, &OPENING, at);
         run(&mut engine, stuck, at);
         at = at.after(LASTS);
-        look(&mut engine, at, &programs, &recorder);
+        look(&mut engine, at, &programs, |entry| recorder.keep(entry));
         run(&mut engine, freed, at);
-        look(&mut engine, at, &programs, &recorder);
+        look(&mut engine, at, &programs, |entry| recorder.keep(entry));
         recorder.clock(anchor(at));
         while recorder.waiting() > QUEUE as u64 / 2 {
             thread::sleep(Duration::from_millis(1));
@@ -79,12 +80,12 @@ pub fn measure(dir: &Path, stays: u64) -> Result<Value> {
     Ok(json!({ "stays": stays, "entries": status.committed, "seconds": seconds, "bytes": bytes }))
 }
 
-/// Does what the core asks for, until it asks no more.
-fn look(engine: &mut Engine, now: Instant, programs: &[Program], recorder: &Recorder) {
+/// Does what the core asks for, until it asks no more; what is to be kept is given to `keep`.
+pub fn look(engine: &mut Engine, now: Instant, programs: &[Program], keep: impl Fn(Entry)) {
     engine.handle(now, Input::Tick);
     while let Some(output) = engine.poll() {
         match output {
-            Output::Keep(entry) => recorder.keep(entry),
+            Output::Keep(entry) => keep(entry),
             Output::Examine(suspects) => {
                 let found = suspects.iter().map(|suspect| {
                     let stay = &suspect.stay;
@@ -100,7 +101,7 @@ fn look(engine: &mut Engine, now: Instant, programs: &[Program], recorder: &Reco
 }
 
 /// A program that leaks.
-struct Program {
+pub struct Program {
     process: Arc<Process>,
     stack: Arc<Stack>,
 }
@@ -133,6 +134,11 @@ fn program(number: u64) -> Program {
 }
 
 impl Program {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        (0..PROGRAMS).map(program).collect()
+    }
+
     fn evidence(&self, stay: &Stay, now: Instant) -> Evidence {
         Evidence {
             looked_at: now,

@@ -25,9 +25,9 @@ enum What {
     /// Fill the table with so many sockets
     Table {
         sockets: u64,
-        /// In CLOSE_WAIT rather than in ESTABLISHED
-        #[arg(long)]
-        stuck: bool,
+        /// What becomes of them
+        #[arg(long, value_enum, default_value_t = table::Fate::Healthy)]
+        fate: table::Fate,
     },
     /// Record so many stays in a new directory
     Journal { dir: PathBuf, stays: u64 },
@@ -37,7 +37,7 @@ enum What {
 fn main() -> Result<()> {
     let figures: Value = match Args::parse().what {
         What::Fold { connections } => fold::measure(connections),
-        What::Table { sockets, stuck } => table::measure(sockets, stuck),
+        What::Table { sockets, fate } => table::measure(sockets, fate),
         What::Journal { dir, stays } => journal::measure(&dir, stays)?,
     };
     println!("{figures}");

@@ -103,8 +103,9 @@ pub fn engine() -> Engine {
 
 /// Decodes a record and hands it to the core.
 pub fn take(engine: &mut Engine, record: &[u8]) {
-    let event = decode::transition(record).expect("a record as the kernel writes it");
-    engine.handle(event.at, Input::Transition(&event));
+    let decoded = decode::transition(record);
+    let event = decoded.as_ref().expect("a record as the kernel writes it");
+    engine.handle(event.at, Input::Transition(event));
 }
 
 /// Lets time pass, and drops what the core wants done.

@@ -4,10 +4,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use tcptrace::model::socket::TcpState;
 use tcptrace::model::time::Instant;
 
+use crate::journal::{Program, look};
 use crate::records::{OPENING, Step, engine, record, take, tick};
 
 /// Ticks that are measured.
@@ -38,8 +40,23 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// When those that are stuck are told of.
+const DUE: Duration = Duration::from_secs(61);
+
+/// What becomes of the sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Fate {
+    /// They stay in ESTABLISHED
+    Healthy,
+    /// They stay in CLOSE_WAIT, and nobody has looked at them
+    Stuck,
+    /// They stay in CLOSE_WAIT until somebody is told of them
+    Told,
+}
+
 /// Fills a table and lets time pass.
-pub fn measure(sockets: u64, stuck: bool) -> Value {
+pub fn measure(sockets: u64, fate: Fate) -> Value {
+    let programs = Program::all();
     let mut engine = engine();
     let before = HELD.load(Ordering::Relaxed);
     let mut at = Instant::default();
@@ -50,13 +67,17 @@ pub fn measure(sockets: u64, stuck: bool) -> Value {
         for step in OPENING.into_iter().filter(|step| step.accepted) {
             take(&mut engine, &record(step, connection, at));
         }
-        if stuck {
+        if fate >= Fate::Stuck {
             take(&mut engine, &record(closes, connection, at));
         }
     }
     assert_eq!(engine.tracked() as u64, sockets);
+    if fate == Fate::Told {
+        look(&mut engine, at.after(DUE), &programs, drop);
+        assert_eq!(engine.told().0, sockets);
+    }
     let bytes = HELD.load(Ordering::Relaxed) - before;
-    if stuck {
+    if fate >= Fate::Stuck {
         return json!({ "sockets": sockets, "bytes": bytes });
     }
     let mut took: Vec<_> = (0..TICKS)

@@ -98,7 +98,8 @@ impl Printer<'_> {
         if !self.filter.may_admit(event.netns) {
             return;
         }
-        let in_state = self.tracker.apply(event).in_state;
+        let in_state = self.tracker.in_state(event);
+        self.tracker.apply(event);
         if self.left == 0 || !self.filter.admits(event.netns, &event.endpoints) {
             return;
         }

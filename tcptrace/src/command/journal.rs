@@ -1,6 +1,7 @@
 //! The record that `watch` keeps.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
@@ -133,7 +134,7 @@ impl Journal {
     /// Keeps what somebody is told.
     pub fn told(&mut self, output: &Output) {
         match output {
-            Output::Alert(alert) => self.keep(Entry::Alert(alert.clone())),
+            Output::Alert(alert) => self.keep(Entry::Alert(Arc::clone(alert))),
             Output::Group(group) => self.keep(Entry::Group(group.clone())),
             Output::Condition(condition) => self.keep(Entry::Condition(condition.clone())),
             _ => {}

@@ -117,7 +117,7 @@ pub async fn look(remembered: &[Remembered]) -> Result<Seen> {
         socket.minisocket = None;
     }
     tracker.snapshot_ends(clock::now(), &snapshot, |_| true);
-    let stays: Vec<_> = tracker.stays().copied().collect();
+    let stays: Vec<_> = tracker.stays().collect();
     tokio::time::sleep(BETWEEN_LOOKS).await;
     worker.ask(Request::Examine(stays.into_iter().map(Suspect::from).collect()))?;
     let Reply::Evidence(evidence) = worker.reply().await? else {
@@ -125,7 +125,7 @@ pub async fn look(remembered: &[Remembered]) -> Result<Seen> {
     };
     let evidence = evidence.context("cannot look at the sockets")?;
     let recalled = |(id, mut evidence): (StayId, Evidence)| {
-        let stay = *tracker.get(id)?;
+        let stay = tracker.get(id)?;
         if let Some(memory) = stay.cookie.and_then(|cookie| snapshot.memories.get(&cookie)) {
             evidence.recall(memory);
         }

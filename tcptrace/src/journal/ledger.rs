@@ -130,12 +130,13 @@ pub struct AlertRow {
 pub struct Ledger {
     /// Both clocks.
     pub clock: Clock,
-    /// The stays that go on, written or not, by their serial numbers.
-    pub open: HashMap<u64, Row>,
+    /// The stays that go on, written or not, by their serial numbers. A row is large, and a table has
+    /// up to nine empty places for seven full ones.
+    pub open: HashMap<u64, Box<Row>>,
     /// Those of them that differ from what is written.
     pub changed: HashSet<u64>,
     /// Stays that are over.
-    pub over: Vec<(u64, Row)>,
+    pub over: Vec<(u64, Box<Row>)>,
     /// Alerts.
     pub alerts: Vec<AlertRow>,
     /// Groups.
@@ -205,7 +206,7 @@ impl Ledger {
                 let (at, by, reset_sent) = (ended.at, ended.by, ended.reset_sent);
                 self.end(End { serial, at, by, reset_sent });
             }
-            Entry::Alert(alert) => self.alert(*alert, full),
+            Entry::Alert(alert) => self.alert(&alert, full),
             Entry::Group(_) if full => self.leave_out(Kind::Group),
             Entry::Group(group) => self.groups.push(*group),
             Entry::Condition(_) if full => self.leave_out(Kind::Condition),
@@ -222,7 +223,7 @@ impl Ledger {
             Some(row) => row.update(known, &self.clock),
             None if full => return self.leave_out(Kind::Stay),
             None => {
-                self.open.insert(serial, Row::new(known, &self.clock));
+                self.open.insert(serial, Box::new(Row::new(known, &self.clock)));
             }
         }
         self.changed.insert(serial);
@@ -237,7 +238,7 @@ impl Ledger {
         self.over.push((end.serial, row));
     }
 
-    fn alert(&mut self, alert: Alert, full: bool) {
+    fn alert(&mut self, alert: &Alert, full: bool) {
         let serial = alert.stay.id.serial();
         if alert.withdrawn {
             // Nothing has become of the stay, which is what a journal is about.
@@ -258,7 +259,7 @@ impl Ledger {
         if alert.ended_by.is_some() {
             return;
         }
-        let Alert { id, stay, at, evidence, finding, .. } = alert;
+        let Alert { id, stay, at, evidence, finding, .. } = alert.clone();
         self.stay(Known { id, stay, at, evidence, finding }, full);
         if let Some(row) = self.open.get_mut(&serial) {
             row.alerted = true;

@@ -81,7 +81,7 @@ pub struct Status {
 #[derive(Debug)]
 pub(super) enum Message {
     /// An entry.
-    Entry(Box<Entry>),
+    Entry(Entry),
     /// Ends for which the queue had no room.
     Ends(Vec<End>),
     /// Other entries for which it had none.
@@ -153,14 +153,14 @@ impl Recorder {
         if !self.ends.borrow().is_empty() {
             self.catch_up();
         }
-        let Err(error) = self.queue.try_send(Message::Entry(Box::new(entry))) else {
+        let Err(error) = self.queue.try_send(Message::Entry(entry)) else {
             self.taken.set(self.taken.get() + 1);
             return;
         };
         let (TrySendError::Full(message) | TrySendError::Disconnected(message)) = error;
         let Message::Entry(entry) = message else { return };
         let mut ends = self.ends.borrow_mut();
-        match *entry {
+        match entry {
             Entry::Ended(ended) if ends.len() < MOST_ENDS => ends.push(End {
                 serial: ended.stay.id.serial(),
                 at: ended.at,

@@ -82,7 +82,7 @@ fn handle(room: usize, now: u64) -> (Recorder, Receiver<Message>) {
 
 impl Writer {
     fn entry(&mut self, entry: Entry) {
-        self.take(Message::Entry(Box::new(entry)));
+        self.take(Message::Entry(entry));
     }
 
     /// Ends in order.
@@ -160,7 +160,8 @@ fn kept(serial: u64, since: u64) -> Entry {
 
 fn ended(serial: u64, since: u64, end: u64) -> Entry {
     let by = EndedBy::Closed;
-    Entry::Ended(Ended { stay: stay(serial, since), at: at(end), by, reset_sent: Some(false) })
+    let stay = stay(serial, since);
+    Entry::Ended(Box::new(Ended { stay, at: at(end), by, reset_sent: Some(false) }))
 }
 
 fn open(path: &Path) -> History {

@@ -69,7 +69,7 @@ impl Writer {
     /// Takes in a message; commits if it was both clocks, unless there is no need to yet.
     pub fn take(&mut self, message: Message) {
         match message {
-            Message::Entry(entry) => self.ledger.take(*entry),
+            Message::Entry(entry) => self.ledger.take(entry),
             Message::Ends(ends) => ends.into_iter().for_each(|end| self.ledger.end(end)),
             Message::LeftOut(left_out) => self.ledger.left_out.merge(&left_out),
             Message::Clock(anchor) => {

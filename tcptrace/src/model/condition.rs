@@ -186,7 +186,7 @@ impl Conditions {
     }
 
     /// What is to be told at `now`, of which `stays` go on.
-    pub fn tell<'a, I: Iterator<Item = &'a Stay>>(
+    pub fn tell<I: Iterator<Item = Stay>>(
         &mut self,
         now: Instant,
         boot_id: &str,
@@ -219,22 +219,22 @@ impl Conditions {
     }
 }
 
-fn count<'a, 'b>(
+fn count<'a>(
     condition: &Condition,
     known: &'a FxHashMap<StayId, (Arc<Evidence>, Arc<Finding>)>,
-    stays: impl Iterator<Item = &'b Stay>,
+    stays: impl Iterator<Item = Stay>,
 ) -> HashMap<Key, Counted<'a>> {
     let needs_holders = condition.needs_holders();
     let mut counted = HashMap::<Key, Counted<'a>>::new();
     for stay in stays {
         if !needs_holders {
-            if condition.about.admits_unlooked(stay) {
+            if condition.about.admits_unlooked(&stay) {
                 counted.entry(Key::Host).or_default().sockets += 1;
             }
             continue;
         }
         let Some((evidence, finding)) = known.get(&stay.id) else { continue };
-        if !condition.about.admits(stay, evidence, finding) {
+        if !condition.about.admits(&stay, evidence, finding) {
             continue;
         }
         let blamed = finding.blame.as_ref().map(|blame| &blame.process);

@@ -7,24 +7,23 @@
 
 use std::collections::BTreeSet;
 
+use super::slab::Pages;
 use super::time::Instant;
 
+/// No slot: the end of a queue.
 const NONE: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Queue(u8),
-    Sorted,
-}
+/// Instead of the slot before: this one is in the sorted set, or has no deadline.
+const SORTED: u32 = u32::MAX - 1;
+const NOWHERE: u32 = u32::MAX - 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
     at: Instant,
     prev: u32,
     next: u32,
-    place: Place,
 }
+
+const EMPTY: Node = Node { at: Instant::from_nanos(0), prev: NOWHERE, next: NONE };
 
 #[derive(Clone, Copy, Debug)]
 struct Queue {
@@ -32,10 +31,10 @@ struct Queue {
     tail: u32,
 }
 
-/// Deadlines by slot number; a slot has one at most.
+/// Deadlines by slot number, of fewer than four thousand million slots; a slot has one at most.
 #[derive(Debug)]
 pub struct Deadlines<const QUEUES: usize> {
-    nodes: Vec<Node>,
+    nodes: Pages<Node>,
     queues: [Queue; QUEUES],
     sorted: BTreeSet<(Instant, u32)>,
 }
@@ -43,7 +42,7 @@ pub struct Deadlines<const QUEUES: usize> {
 impl<const QUEUES: usize> Default for Deadlines<QUEUES> {
     fn default() -> Self {
         Self {
-            nodes: Vec::new(),
+            nodes: Pages::default(),
             queues: [Queue { head: NONE, tail: NONE }; QUEUES],
             sorted: BTreeSet::new(),
         }
@@ -57,58 +56,59 @@ impl<const QUEUES: usize> Deadlines<QUEUES> {
     /// Sets the deadline of `slot`, whatever it was, preferring queue `queue`.
     pub fn set(&mut self, slot: u32, queue: usize, at: Instant) {
         self.clear(slot);
-        let index = slot as usize;
-        if index >= self.nodes.len() {
-            let empty =
-                Node { at: Instant::default(), prev: NONE, next: NONE, place: Place::Nowhere };
-            self.nodes.resize(index + 1, empty);
-        }
+        self.nodes.reach(slot, || EMPTY);
         let tail = self.queues[queue].tail;
-        if tail != NONE && self.nodes[tail as usize].at > at {
-            self.sorted.insert((at, slot));
-            self.nodes[index] = Node { at, prev: NONE, next: NONE, place: Place::Sorted };
-            return;
+        match self.nodes.get_mut(tail) {
+            Some(last) if last.at > at => {
+                self.sorted.insert((at, slot));
+                self.nodes[slot] = Node { at, prev: SORTED, next: NONE };
+                return;
+            }
+            Some(last) => last.next = slot,
+            None => self.queues[queue].head = slot,
         }
-        let place = Place::Queue(queue as u8);
-        self.nodes[index] = Node { at, prev: tail, next: NONE, place };
         self.queues[queue].tail = slot;
-        match tail {
-            NONE => self.queues[queue].head = slot,
-            tail => self.nodes[tail as usize].next = slot,
-        }
+        self.nodes[slot] = Node { at, prev: tail, next: NONE };
     }
 
     /// Takes the deadline of `slot` away, if it has one.
     pub fn clear(&mut self, slot: u32) {
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
-        let Node { at, prev, next, place } = *node;
-        node.place = Place::Nowhere;
-        match place {
-            Place::Nowhere => {}
-            Place::Sorted => {
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        let Node { at, prev, next } = *node;
+        node.prev = NOWHERE;
+        match prev {
+            NOWHERE => return,
+            SORTED => {
                 self.sorted.remove(&(at, slot));
+                return;
             }
-            Place::Queue(queue) => {
-                let queue = &mut self.queues[usize::from(queue)];
-                match prev {
-                    NONE => queue.head = next,
-                    prev => self.nodes[prev as usize].next = next,
-                }
-                match next {
-                    NONE => queue.tail = prev,
-                    next => self.nodes[next as usize].prev = prev,
-                }
-            }
+            _ => {}
+        }
+        // Which queue it is in shows at its ends alone.
+        match self.nodes.get_mut(prev) {
+            Some(before) => before.next = next,
+            None => self.at_end(|queue| &mut queue.head, slot, next),
+        }
+        match self.nodes.get_mut(next) {
+            Some(after) => after.prev = prev,
+            None => self.at_end(|queue| &mut queue.tail, slot, prev),
+        }
+    }
+
+    /// Puts `instead` in the place of `slot` at the `end` of its queue.
+    fn at_end(&mut self, end: impl Fn(&mut Queue) -> &mut u32, slot: u32, instead: u32) {
+        if let Some(end) = self.queues.iter_mut().map(end).find(|end| **end == slot) {
+            *end = instead;
         }
     }
 
     /// The earliest deadline and its slot.
     pub fn first(&self) -> Option<(Instant, u32)> {
-        let heads = self.queues.iter().filter(|queue| queue.head != NONE);
-        heads
-            .map(|queue| (self.nodes[queue.head as usize].at, queue.head))
-            .chain(self.sorted.first().copied())
-            .min()
+        let heads = self.queues.iter().filter_map(|queue| {
+            let node = self.nodes.get(queue.head)?;
+            Some((node.at, queue.head))
+        });
+        heads.chain(self.sorted.first().copied()).min()
     }
 
     /// Takes the earliest deadline that is not after `now`.

@@ -1,15 +1,15 @@
 //! Bytes from the kernel become typed values here, or an error. Nothing is trusted: neither
 //! length, nor state, nor family.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use bytes::Buf;
 use tcptrace_common::{
-    DeedRecord, HolderRecord, ShortTransitionRecord, TransitionRecord, deed as kind, flag,
+    DeedRecord, HolderRecord, ShortTransitionRecord, TransitionRecord, deed as kind,
 };
 
 use super::code::PathId;
-use super::event::{Circumstances, Deed, DeedKind, OnCpu, Progress, Transition};
+use super::event::{Circumstances, Deed, DeedKind, OnCpu, Progress, Transition, exiting};
 use super::process::ticks;
 use super::socket::{Endpoints, NetNs, SocketKey, TcpState, UnknownState};
 use super::time::Instant;
@@ -76,68 +76,100 @@ pub struct HeldFd {
 ///
 /// # Errors
 /// If the length is neither record's, or the family or a state is unknown.
-pub fn transition(mut bytes: &[u8]) -> Result<Transition, DecodeError> {
-    let short = bytes.len() == size_of::<ShortTransitionRecord>();
-    if !short {
-        exactly(bytes, size_of::<TransitionRecord>())?;
+pub fn transition(bytes: &[u8]) -> Result<Transition, DecodeError> {
+    // Where the length is known as this is compiled, nothing is checked field by field as it runs.
+    match bytes.try_into() {
+        Ok(short) => short_transition(short),
+        Err(_) => long_transition(exactly(bytes)?),
     }
-    let buf = &mut bytes;
+}
+
+fn short_transition(
+    bytes: &[u8; size_of::<ShortTransitionRecord>()],
+) -> Result<Transition, DecodeError> {
+    let buf = &mut bytes.as_slice();
     let at = Instant::from_nanos(buf.get_u64_ne());
-    let socket = buf.get_u64_ne();
-    let skaddr = if short { None } else { Some(buf.get_u64_ne()) };
+    let key = SocketKey::new(buf.get_u64_ne(), 0);
+    let (netns, progress) = place(buf);
+    let (local, remote) = (Ipv4Addr::from(array(buf)), Ipv4Addr::from(array(buf)));
+    let endpoints = Endpoints {
+        local: SocketAddrV4::new(local, buf.get_u16_ne()).into(),
+        remote: SocketAddrV4::new(remote, buf.get_u16_ne()).into(),
+    };
+    let err = buf.get_u16_ne();
+    let Change { old, new, circumstances } = change(buf, err)?;
+    buf.advance(2);
+    Ok(Transition {
+        at,
+        key,
+        skaddr: None,
+        netns,
+        endpoints,
+        old,
+        new,
+        circumstances,
+        progress: circumstances.map(|_| progress),
+        path: PathId::new(buf.get_u32_ne()),
+        on_cpu: OnCpu { pid: 0, tid: 0, comm: [0; 16] },
+    })
+}
+
+fn long_transition(bytes: &[u8; size_of::<TransitionRecord>()]) -> Result<Transition, DecodeError> {
+    let buf = &mut bytes.as_slice();
+    let at = Instant::from_nanos(buf.get_u64_ne());
+    let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
+    let (netns, progress) = place(buf);
+    let (pid, tid) = (buf.get_u32_ne(), buf.get_u32_ne());
+    let addresses = RawAddresses::read(buf);
+    let (err, family) = (buf.get_u16_ne(), buf.get_u8());
+    let Change { old, new, circumstances } = change(buf, err)?;
+    buf.advance(1);
+    Ok(Transition {
+        at,
+        key: SocketKey::new(cookie, skaddr),
+        skaddr: Some(skaddr),
+        netns,
+        endpoints: addresses.endpoints(family)?,
+        old,
+        new,
+        circumstances,
+        progress: circumstances.map(|_| progress),
+        on_cpu: OnCpu { pid, tid, comm: array(buf) },
+        path: PathId::new(buf.get_u32_ne()),
+    })
+}
+
+#[inline(always)]
+fn place(buf: &mut &[u8]) -> (Option<NetNs>, Progress) {
     let netns = buf.get_u32_ne();
     let progress = Progress {
         snd_nxt: buf.get_u32_ne(),
         snd_una: buf.get_u32_ne(),
         rcv_nxt: buf.get_u32_ne(),
     };
-    let (pid, tid) = if short { (0, 0) } else { (buf.get_u32_ne(), buf.get_u32_ne()) };
-    let addresses = if short { RawAddresses::read_short(buf) } else { RawAddresses::read(buf) };
-    let err = buf.get_u16_ne();
-    let family = if short { AF_INET } else { buf.get_u8() };
-    let old = TcpState::try_from(buf.get_u8())?;
-    let new = TcpState::try_from(buf.get_u8())?;
-    let shutdown = buf.get_u8();
-    let flags = buf.get_u8();
-    let comm = if short {
-        buf.advance(2);
-        [0; 16]
-    } else {
-        buf.advance(1);
-        array(buf)
-    };
-    let path = PathId::new(buf.get_u32_ne());
-    let details = flags & flag::DETAILS != 0;
-    Ok(Transition {
-        at,
-        key: SocketKey::new(socket, skaddr.unwrap_or_default()),
-        skaddr,
-        netns: (netns != 0).then_some(NetNs(netns)),
-        endpoints: addresses.endpoints(family)?,
-        old,
-        new,
-        circumstances: details.then_some(Circumstances {
-            shutdown,
-            err,
-            has_socket: flags & flag::HAS_SOCKET != 0,
-            has_file: flags & flag::HAS_FILE != 0,
-            dead: flags & flag::DEAD != 0,
-            done: flags & flag::DONE != 0,
-            exiting: exiting(flags),
-        }),
-        progress: details.then_some(progress),
-        path,
-        on_cpu: OnCpu { pid, tid, comm },
-    })
+    ((netns != 0).then_some(NetNs(netns)), progress)
+}
+
+struct Change {
+    old: TcpState,
+    new: TcpState,
+    circumstances: Option<Circumstances>,
+}
+
+#[inline(always)]
+fn change(buf: &mut &[u8], err: u16) -> Result<Change, DecodeError> {
+    let (old, new) = (TcpState::try_from(buf.get_u8())?, TcpState::try_from(buf.get_u8())?);
+    let (shutdown, flags) = (buf.get_u8(), buf.get_u8());
+    Ok(Change { old, new, circumstances: Circumstances::of(shutdown, err, flags) })
 }
 
 /// Decodes one [`DeedRecord`].
 ///
 /// # Errors
 /// If the length is not exactly the record's, or the kind is unknown.
-pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
-    exactly(bytes, size_of::<DeedRecord>())?;
-    let buf = &mut bytes;
+pub fn deed(bytes: &[u8]) -> Result<Deed, DecodeError> {
+    let bytes: &[u8; size_of::<DeedRecord>()] = exactly(bytes)?;
+    let buf = &mut bytes.as_slice();
     let at = Instant::from_nanos(buf.get_u64_ne());
     let (cookie, skaddr, start_ns) = (buf.get_u64_ne(), buf.get_u64_ne(), buf.get_u64_ne());
     let (pid, tid) = (buf.get_u32_ne(), buf.get_u32_ne());
@@ -168,9 +200,9 @@ pub fn deed(mut bytes: &[u8]) -> Result<Deed, DecodeError> {
 ///
 /// # Errors
 /// As for [`transition`].
-pub fn held_fd(mut bytes: &[u8]) -> Result<HeldFd, DecodeError> {
-    exactly(bytes, size_of::<HolderRecord>())?;
-    let buf = &mut bytes;
+pub fn held_fd(bytes: &[u8]) -> Result<HeldFd, DecodeError> {
+    let bytes: &[u8; size_of::<HolderRecord>()] = exactly(bytes)?;
+    let buf = &mut bytes.as_slice();
     let (cookie, skaddr) = (buf.get_u64_ne(), buf.get_u64_ne());
     let (inode, start_boottime_ns) = (buf.get_u64_ne(), buf.get_u64_ne());
     let (pid, fd) = (buf.get_u32_ne(), buf.get_u32_ne());
@@ -199,10 +231,6 @@ pub fn held_fd(mut bytes: &[u8]) -> Result<HeldFd, DecodeError> {
     })
 }
 
-fn exiting(flags: u8) -> Option<bool> {
-    (flags & flag::TASK != 0).then_some(flags & flag::EXITING != 0)
-}
-
 /// How far sequence number `a` is past `b`; 0 if it is not, as the kernel's `max_t(int, …, 0)`
 /// does for Recv-Q: a reader may be ahead for a moment.
 fn distance(a: u32, b: u32) -> u32 {
@@ -210,8 +238,8 @@ fn distance(a: u32, b: u32) -> u32 {
     if ahead >> 31 == 0 { ahead } else { 0 }
 }
 
-fn exactly(bytes: &[u8], want: usize) -> Result<(), DecodeError> {
-    if bytes.len() == want { Ok(()) } else { Err(DecodeError::Length { got: bytes.len(), want }) }
+fn exactly<const N: usize>(bytes: &[u8]) -> Result<&[u8; N], DecodeError> {
+    bytes.try_into().map_err(|_| DecodeError::Length { got: bytes.len(), want: N })
 }
 
 fn array<const N: usize>(buf: &mut &[u8]) -> [u8; N] {
@@ -237,17 +265,6 @@ impl RawAddresses {
         }
     }
 
-    /// Addresses of four bytes.
-    fn read_short(buf: &mut &[u8]) -> Self {
-        let mut address = || {
-            let mut address = [0; 16];
-            address[..4].copy_from_slice(&array::<4>(buf));
-            address
-        };
-        let (local, remote) = (address(), address());
-        Self { local, remote, local_port: buf.get_u16_ne(), remote_port: buf.get_u16_ne() }
-    }
-
     fn endpoints(&self, family: u8) -> Result<Endpoints, DecodeError> {
         Ok(Endpoints {
             local: SocketAddr::new(ip(self.local, family)?, self.local_port),
@@ -271,6 +288,7 @@ pub fn ip(bytes: [u8; 16], family: u8) -> Result<IpAddr, DecodeError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tcptrace_common::flag;
 
     use super::*;
 

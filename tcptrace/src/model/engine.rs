@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use self::repair::Repair;
 use super::alert::Alert;
 use super::code::{PathId, Stack};
 use super::condition::{ConditionNotice, Conditions};
@@ -37,12 +38,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// How long it may take until a socket that leaves CLOSE_WAIT shows whether its descriptor stays: the
 /// peer has to acknowledge, and the program to close what it has shut down.
 const LEAVING: Duration = Duration::from_secs(1);
-/// Between two repairs at least so long, and twenty times as long as the last one kept a CPU busy.
-const REPAIR_PAUSE: Duration = Duration::from_secs(1);
-const REPAIR_SHARE: u32 = 20;
-/// What was lost is not always known: all sockets are looked at this often in any case.
-const REPAIR_ANYWAY: Duration = Duration::from_secs(300);
-
+/// Outputs for which there is room at any time.
+const OUTPUTS: usize = 64;
 /// What the core is told.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -86,7 +83,7 @@ pub enum Output {
         closers: FxHashMap<u64, PathId>,
     },
     /// Tell of one stay.
-    Alert(Box<Alert>),
+    Alert(Arc<Alert>),
     /// Tell of a group.
     Group(Box<GroupNotice>),
     /// Tell of a condition.
@@ -115,40 +112,13 @@ pub struct EngineConfig {
     pub eof: bool,
 }
 
-/// When all sockets are to be looked at.
-#[derive(Debug, Default)]
-struct Repair {
-    /// What had been lost, gaps included, when the last snapshot began.
-    lost_before: u64,
-    /// What has been lost by now.
-    lost: u64,
-    /// When the one that is under way began.
-    under_way: Option<Instant>,
-    /// Not before then.
-    not_before: Instant,
-    /// When the last one was taken.
-    taken: Option<Instant>,
-}
-
-impl Repair {
-    /// When the next one is to begin, if it is not under way.
-    fn due(&self, gaps: u64) -> Option<Instant> {
-        if self.under_way.is_some() {
-            return None;
-        }
-        let anyway = self.taken.map(|taken| taken.after(REPAIR_ANYWAY));
-        let needed = self.lost.saturating_add(gaps) > self.lost_before;
-        Some(anyway.filter(|_| !needed).unwrap_or(self.not_before).max(self.not_before))
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
     told_of: Filter,
     tracker: Tracker,
-    firing: HashMap<StayId, Alert>,
+    firing: FxHashMap<StayId, Arc<Alert>>,
     reads: Reads,
     /// What an earlier run saw of stays that go on.
     memories: FxHashMap<StayId, Memory>,
@@ -179,7 +149,7 @@ impl Engine {
             conditions: Conditions::new(config.rules.conditions.clone()),
             config,
             tracker,
-            firing: HashMap::new(),
+            firing: FxHashMap::default(),
             reads: Reads::default(),
             memories: FxHashMap::default(),
             leaving: FxHashMap::default(),
@@ -213,8 +183,8 @@ impl Engine {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.transition(event);
                 }
-                if let Some(ended) = self.tracker.apply(event).ended {
-                    self.stay_ended(&ended, event);
+                if let Some(ended) = &self.tracker.apply(event) {
+                    self.stay_ended(ended, event);
                 }
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
@@ -289,12 +259,7 @@ impl Engine {
                 self.outputs.push_back(Output::Examine(suspects));
             }
         }
-        if self.repair.due(self.tracker.counts().gaps).is_some_and(|due| now >= due) {
-            self.tracker.snapshot_begins(now);
-            self.repair.lost_before = self.repair.lost.saturating_add(self.tracker.counts().gaps);
-            self.repair.under_way = Some(now);
-            self.outputs.push_back(Output::TakeSnapshot { others: self.repair.taken.is_some() });
-        }
+        self.look_at_all(now);
         if self.conditions.ask(now) {
             self.orphans.look_everywhere(now);
         }
@@ -314,41 +279,9 @@ impl Engine {
     /// Keeps the numbers of what has happened since the last time; `at_last`, however little that is.
     pub fn sum_up(&mut self, now: Instant, at_last: bool) {
         let Self { ledger: Some(ledger), tracker, lost, .. } = self else { return };
-        let interval = ledger.interval(now, at_last, *lost, tracker.counts(), tracker.stays());
+        let half_closed = tracker.half_closed();
+        let interval = ledger.interval(now, at_last, *lost, tracker.counts(), half_closed);
         self.outputs.extend(interval.map(Output::Keep));
-    }
-
-    fn take_in(&mut self, now: Instant, snapshot: Option<&Snapshot>) {
-        let began = self.repair.under_way.take().unwrap_or(now);
-        // On a busy host most of the time goes by in waiting, which costs nobody anything.
-        let cost = snapshot.and_then(|snapshot| snapshot.cost).unwrap_or(now.since(began));
-        self.repair.not_before = now.after(REPAIR_PAUSE.max(cost.saturating_mul(REPAIR_SHARE)));
-        let Some(snapshot) = snapshot else {
-            // What was lost is still lost.
-            self.repair.lost_before = 0;
-            return;
-        };
-        self.repair.taken = Some(now);
-        let namespaces = &self.config.filter.sockets;
-        let wanted = |netns| namespaces.admits_namespace(netns);
-        let ended = self.tracker.snapshot_ends(now, snapshot, wanted);
-        let minisockets = snapshot.half_closed.iter().filter(|s| s.minisocket.is_some());
-        for orphan in minisockets.filter(|orphan| wanted(orphan.netns)) {
-            let threshold = self.config.rules.of_minisocket(orphan, &self.config.thresholds);
-            self.orphans.seen_first(now, orphan, threshold);
-        }
-        for ended in ended {
-            let read = self.reads.forget(ended.stay.key);
-            self.over(&ended, read);
-        }
-        if !snapshot.memories.is_empty() {
-            let known = self.tracker.stays().filter_map(|stay| {
-                let memory = snapshot.memories.get(&stay.cookie?)?;
-                Some((stay.id, memory.clone()))
-            });
-            self.memories.extend(known);
-        }
-        self.tick(now);
     }
 
     fn stay_ended(&mut self, ended: &Ended, event: &Transition) {
@@ -380,16 +313,21 @@ impl Engine {
 
     /// The next thing to be done.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // After many alerts at once it would stay as large as they were.
+            self.outputs.shrink_to(OUTPUTS);
+        }
+        next
     }
 
     /// The stay, if it still goes on.
-    pub fn stay(&self, id: StayId) -> Option<&Stay> {
+    pub fn stay(&self, id: StayId) -> Option<Stay> {
         self.tracker.get(id)
     }
 
     /// The stay that the socket with `key` is in.
-    pub fn stay_of(&self, key: SocketKey) -> Option<&Stay> {
+    pub fn stay_of(&self, key: SocketKey) -> Option<Stay> {
         self.tracker.stay_of(key)
     }
 
@@ -425,6 +363,7 @@ impl Engine {
 mod configured;
 mod figures;
 mod judging;
+mod repair;
 
 #[cfg(test)]
 mod tests;

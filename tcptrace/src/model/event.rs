@@ -1,6 +1,7 @@
 //! What happens to sockets, decoded.
 
 use serde::{Deserialize, Serialize};
+use tcptrace_common::flag;
 
 use super::code::PathId;
 use super::socket::{Endpoints, Identity, NetNs, SocketKey, TcpState};
@@ -53,6 +54,41 @@ pub struct Circumstances {
     /// The task on the CPU is exiting, if that could be seen; counts only where that task acts on the
     /// socket.
     pub exiting: Option<bool>,
+}
+
+impl Circumstances {
+    /// What a record says whose flags are `flags`; `None` where it does not tell.
+    pub const fn of(shutdown: u8, err: u16, flags: u8) -> Option<Self> {
+        if flags & flag::DETAILS == 0 {
+            return None;
+        }
+        Some(Self {
+            shutdown,
+            err,
+            has_socket: flags & flag::HAS_SOCKET != 0,
+            has_file: flags & flag::HAS_FILE != 0,
+            dead: flags & flag::DEAD != 0,
+            done: flags & flag::DONE != 0,
+            exiting: exiting(flags),
+        })
+    }
+
+    /// The flags of a record that says this.
+    pub fn flags(&self) -> u8 {
+        let of = |on: bool, flag: u8| if on { flag } else { 0 };
+        flag::DETAILS
+            | of(self.has_socket, flag::HAS_SOCKET)
+            | of(self.has_file, flag::HAS_FILE)
+            | of(self.dead, flag::DEAD)
+            | of(self.done, flag::DONE)
+            | of(self.exiting.is_some(), flag::TASK)
+            | of(self.exiting == Some(true), flag::EXITING)
+    }
+}
+
+/// Whether the task on the CPU was exiting, as a record's `flags` say it.
+pub const fn exiting(flags: u8) -> Option<bool> {
+    if flags & flag::TASK == 0 { None } else { Some(flags & flag::EXITING != 0) }
 }
 
 /// Sequence numbers that tell whether bytes moved between two looks.

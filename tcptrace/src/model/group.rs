@@ -106,7 +106,7 @@ struct Group {
     proof: Option<Proof>,
     threads: Option<ThreadState>,
     blame: Option<Blame>,
-    members: BTreeMap<StayId, Alert>,
+    members: BTreeMap<StayId, Arc<Alert>>,
     peak: usize,
     formed: Instant,
     oldest_ever: Instant,
@@ -160,8 +160,21 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// The id of the group that a stay with this finding belongs to; as [`group_id`], but all members
+    /// have one copy of it.
+    pub fn id_of(
+        &self,
+        boot_id: &str,
+        stay: &Stay,
+        finding: &Finding,
+        urgency: &Urgency,
+    ) -> Arc<str> {
+        let key = GroupKey::of(stay, finding, urgency);
+        self.groups.get(&key).map_or_else(|| key.id(boot_id), |group| Arc::clone(&group.id))
+    }
+
     /// Takes in a firing alert.
-    pub fn add(&mut self, alert: &Alert) {
+    pub fn add(&mut self, alert: &Arc<Alert>) {
         let key = GroupKey::of_alert(alert);
         let rested = self.resting.remove(&key).filter(|rested| alert.at < rested.over());
         let group = self.groups.entry(key).or_insert_with(|| Group {
@@ -192,7 +205,7 @@ impl Groups {
             None => None,
         };
         group.threads = alert.evidence.threads;
-        group.members.insert(alert.stay.id, alert.clone());
+        group.members.insert(alert.stay.id, Arc::clone(alert));
         group.peak = group.peak.max(group.members.len());
         group.oldest_ever = group.oldest_ever.min(alert.stay.since);
         group.remember(alert.at);
@@ -377,7 +390,7 @@ const fn needs_code(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::EofRead | Verdict::SharedFd)
 }
 
-fn peers<'a>(members: impl Iterator<Item = &'a Alert>) -> Vec<(Peer, usize)> {
+fn peers<'a>(members: impl Iterator<Item = &'a Arc<Alert>>) -> Vec<(Peer, usize)> {
     let mut by_ip = BTreeMap::<IpAddr, (Option<u16>, usize)>::new();
     for alert in members {
         let remote = alert.stay.endpoints.remote;

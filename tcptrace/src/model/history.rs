@@ -31,9 +31,9 @@ pub enum Entry {
     /// A stay has lasted for the recording threshold, or more is known of it now.
     Stay(Box<Known>),
     /// A stay that was kept is over.
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// Somebody was told of a stay, or that it is over.
-    Alert(Box<Alert>),
+    Alert(Arc<Alert>),
     /// Somebody was told of a group.
     Group(Box<GroupNotice>),
     /// Somebody was told of a condition.

@@ -86,7 +86,7 @@ impl Ledger {
     /// first.
     pub fn ended(&mut self, ended: &Ended, read: Option<EofRead>) -> Option<Entry> {
         if self.kept.remove(&ended.stay.id).is_some() {
-            return Some(Entry::Ended(*ended));
+            return Some(Entry::Ended(Box::new(*ended)));
         }
         let reader = read.filter(|read| !read.peeked).map(|read| read.by.comm);
         let lasted = ended.at.since(ended.stay.since);
@@ -98,21 +98,18 @@ impl Ledger {
         None
     }
 
-    /// The sum of what has happened since the last one, if that is long enough ago, or `at_last`.
-    pub fn interval<'a>(
+    /// The sum of what has happened since the last one, if that is long enough ago, or `at_last`;
+    /// `half_closed` are how many there are now.
+    pub fn interval(
         &mut self,
         now: Instant,
         at_last: bool,
         lost: Lost,
         counts: Counts,
-        stays: impl Iterator<Item = &'a Stay>,
+        half_closed: [u64; StayState::COUNT],
     ) -> Option<Entry> {
         if now.since(self.from) < INTERVAL && !at_last {
             return None;
-        }
-        let mut half_closed = [0; StayState::COUNT];
-        for stay in stays {
-            half_closed[stay.state.index()] += 1;
         }
         let transitions = mem::replace(&mut self.transitions, [[0; STATES]; STATES]);
         let of = |&old: &TcpState, &new: &TcpState| transitions[old as usize][new as usize];

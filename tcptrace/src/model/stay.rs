@@ -163,19 +163,22 @@ const ETIMEDOUT: u16 = 110;
 /// `sk_shutdown` with both directions closed.
 const SHUTDOWN_BOTH: u8 = 3;
 
-/// Whether the end that `event` makes of `stay` sent a reset or a FIN.
-pub fn reset_sent(stay: &Stay, by: EndedBy, event: &Transition) -> Option<bool> {
+/// Whether the end that `event` makes of a stay in `state` sent a reset or a FIN.
+pub fn reset_sent(state: StayState, by: EndedBy, event: &Transition) -> Option<bool> {
     let ours = matches!(by, EndedBy::Closed | EndedBy::ClosedWithReset | EndedBy::ProcessExit);
-    (ours && stay.state != StayState::Closed).then_some(event.new == TcpState::Close)
+    (ours && state != StayState::Closed).then_some(event.new == TcpState::Close)
 }
 
-/// Reads from the event that ended it what ended `stay`.
+/// Reads from the event that ended it what ended a stay in `state`, of an `orphan` or not.
 ///
 /// The fields are those `net/ipv4/tcp.c` has set by then: `tcp_reset` gives EPIPE in CLOSE_WAIT and
 /// ECONNRESET elsewhere, `tcp_write_err` ETIMEDOUT, `tcp_abort` ECONNABORTED, and a close sets
 /// `sk_shutdown` to 3 first. In softirq `exiting` would be the peer's, so it counts only where the
 /// task on the CPU acts on the socket.
-pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
+pub fn ended_by(state: StayState, orphan: bool, event: &Transition) -> EndedBy {
+    if event.old != state.state() {
+        return EndedBy::Unknown;
+    }
     let Some(Circumstances { shutdown, err, has_socket, dead, done, exiting, .. }) =
         event.circumstances
     else {
@@ -188,7 +191,7 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         _ => {}
     }
     let closed_by_task = |closed| EndedBy::of_task(exiting, closed);
-    match (stay.state, event.new) {
+    match (state, event.new) {
         (StayState::CloseWait, TcpState::LastAck) => closed_by_task(EndedBy::Closed),
         (StayState::CloseWait, TcpState::Close) if shutdown == SHUTDOWN_BOTH && err == 0 => {
             closed_by_task(EndedBy::ClosedWithReset)
@@ -199,7 +202,7 @@ pub fn ended_by(stay: &Stay, event: &Transition) -> EndedBy {
         // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
         (StayState::FinWait2, TcpState::FinWait2) => closed_by_task(EndedBy::Closed),
         // Whether the peer's FIN or the timer ended an orphan does not show in the event.
-        (StayState::FinWait2, TcpState::Close) if stay.orphan || dead => EndedBy::Unknown,
+        (StayState::FinWait2, TcpState::Close) if orphan || dead => EndedBy::Unknown,
         (StayState::FinWait2, TcpState::Close) if err == 0 && done => EndedBy::PeerClosed,
         (StayState::FinWait2, TcpState::Close) if err == 0 => {
             closed_by_task(EndedBy::ClosedWithReset)

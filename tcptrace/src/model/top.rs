@@ -125,7 +125,6 @@ impl Top {
     pub fn tell(&mut self, output: Output, now: Anchor) {
         match output {
             Output::Alert(alert) => {
-                let alert = Arc::from(alert);
                 self.live.board.tell(&alert, now.monotonic);
                 if self.frozen.is_none() {
                     self.know_better(&alert);

@@ -270,11 +270,11 @@ impl Probe {
             count += 1;
             bytes += record.len() + RECORD_HEADER;
             raw(&record);
-            match decode::transition(&record) {
-                Ok(event) => handle(&event),
+            match &decode::transition(&record) {
+                Ok(event) => handle(event),
                 Err(error) => {
                     self.undecodable += 1;
-                    self.last_error = Some(error);
+                    self.last_error = Some(*error);
                 }
             }
         }

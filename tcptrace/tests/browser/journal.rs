@@ -78,7 +78,7 @@ pub fn record(dir: &Path, names: &[String], stays: u64) {
             tell(&recorder, &known);
         }
         recorder.keep(Entry::Stay(Box::new(known)));
-        recorder.keep(Entry::Ended(ended));
+        recorder.keep(Entry::Ended(Box::new(ended)));
         if serial.is_multiple_of(BATCH) {
             let deadline = std::time::Instant::now() + DEADLINE;
             recorder.clock(at(serial));
@@ -189,7 +189,7 @@ fn tell(recorder: &Recorder, known: &Known) {
         ended: vec![],
         withdrawn: 0,
     };
-    recorder.keep(Entry::Alert(Box::new(Alert {
+    recorder.keep(Entry::Alert(Arc::new(Alert {
         urgency: Urgency::default(),
         withdrawn: false,
         id,

@@ -103,7 +103,7 @@ pub fn record(dir: &Path, lives: &[Life]) -> Vec<PathBuf> {
             if let Some(ended) = life.ended {
                 let at = at(ended).monotonic;
                 let ended = Ended { stay, at, by: EndedBy::Closed, reset_sent: None };
-                recorder.keep(Entry::Ended(ended));
+                recorder.keep(Entry::Ended(Box::new(ended)));
             }
         }
         recorder.clock(at(WATCHED.as_millis() as u64));

@@ -265,9 +265,9 @@ fn what_cannot_be_replayed_is_said() {
         }
     };
     check(b"", &["is no recording", "tcptrace watch --record-raw FILE"]);
-    check(b"TCPTRACE-RAW\n\x02\0\0\0", &["has format 2", "reads format 1", "tcptrace --version"]);
-    check(b"TCPTRACE-RAW\n\x01\0\0\0", &["its first frame is not the header"]);
-    check(b"TCPTRACE-RAW\n\x01\0\0\0\x01", &["in the middle of a frame at offset 17"]);
+    check(b"TCPTRACE-RAW\n\x03\0\0\0", &["has format 3", "reads format 2", "tcptrace --version"]);
+    check(b"TCPTRACE-RAW\n\x02\0\0\0", &["its first frame is not the header"]);
+    check(b"TCPTRACE-RAW\n\x02\0\0\0\x01", &["in the middle of a frame at offset 17"]);
     let (code, _, err) = finish(command().args(["replay", "/no/such/file"]));
     assert_eq!(code, Some(1));
     assert!(err.contains("cannot read /no/such/file: No such file"), "{err}");
@@ -278,7 +278,7 @@ fn what_cannot_be_replayed_is_said() {
     let (code, _, err) = finish(command().args(["watch", "--record-raw", &file, "--for", "1ms"]));
     assert_eq!(code, Some(1));
     assert!(err.contains("is there already, and is not written over"), "{err}");
-    assert_eq!(fs::read(&file).unwrap(), b"TCPTRACE-RAW\n\x01\0\0\0\x01");
+    assert_eq!(fs::read(&file).unwrap(), b"TCPTRACE-RAW\n\x02\0\0\0\x01");
 }
 
 fn a_reader_that_goes_away_is_no_failure() {

@@ -16,7 +16,7 @@ const CONNECTIONS: u64 = 20_000;
 const TRANSITIONS: f64 = 10.0;
 /// What a transition takes at most, with a tenth to spare for another compiler. Whoever makes it take
 /// more on purpose says so in docs/decisions, and here.
-const AT_MOST: f64 = 750.0;
+const AT_MOST: f64 = 600.0;
 
 /// Fails if decoding and folding a transition has become dearer.
 pub fn guard() -> Result<()> {

@@ -18,7 +18,7 @@ use crate::model::socket::TcpState;
 const HOSTILE: &str = "<script>alert('\"')</script>;\n\t\x1b[31m\0\u{202e}\u{fffd}";
 
 fn alert(known: &Known, now: u64, ended_by: Option<EndedBy>) -> Entry {
-    Entry::Alert(Box::new(Alert {
+    Entry::Alert(Arc::new(Alert {
         urgency: Urgency::default(),
         id: Arc::clone(&known.id),
         group: "01234567-4711.10-eof_read".into(),
@@ -65,7 +65,7 @@ fn a_stay_comes_back_with_all_that_was_known() {
     writer.entry(alert(&it, 170, None));
     let end =
         Ended { stay: it.stay, at: at(175), by: EndedBy::ProcessExit, reset_sent: Some(true) };
-    writer.entry(Entry::Ended(end));
+    writer.entry(Entry::Ended(Box::new(end)));
     writer.entry(alert(&it, 175, Some(EndedBy::ProcessExit)));
     writer.clock(176);
     assert_eq!(status.lock().unwrap().committed, 4);

@@ -87,7 +87,7 @@ fn a_day_fits_and_a_million_stays_are_read_in_time() {
                 let over = busy(serial - STUCK, second - LASTED).stay;
                 let by = EndedBy::Closed;
                 let end = Ended { stay: over, at: at(second), by, reset_sent: Some(false) };
-                writer.entry(Entry::Ended(end));
+                writer.entry(Entry::Ended(Box::new(end)));
             }
             serial += 1;
         }

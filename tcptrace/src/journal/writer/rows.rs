@@ -129,12 +129,12 @@ fn write_stays(
     run: Run,
 ) -> Result<()> {
     let mut open: Vec<_> = if run.new {
-        ledger.open.iter().map(|(serial, row)| (*serial, row)).collect()
+        ledger.open.iter().map(|(serial, row)| (*serial, &**row)).collect()
     } else {
         let rows = ledger.changed.iter();
-        rows.filter_map(|serial| Some((*serial, ledger.open.get(serial)?))).collect()
+        rows.filter_map(|serial| Some((*serial, &**ledger.open.get(serial)?))).collect()
     };
-    open.extend(ledger.over.iter().map(|(serial, row)| (*serial, row)));
+    open.extend(ledger.over.iter().map(|(serial, row)| (*serial, &**row)));
     // In their order, so that pages fill up.
     open.sort_unstable_by_key(|(serial, _)| *serial);
     for (serial, row) in open {

@@ -21,8 +21,9 @@ impl Engine {
             counts: self.counts(),
             ..Sockets::default()
         };
-        for stay in self.tracker.stays().chain(self.orphans.stays()) {
-            figures.ages[stay.state.index()].add(stay.age(now));
+        let orphans = self.orphans.stays().map(|stay| (stay.state, stay.since));
+        for (state, since) in self.tracker.clocks().chain(orphans) {
+            figures.ages[state.index()].add(now.since(since));
         }
         let mut units = BTreeMap::<_, UnitFigures>::new();
         for group in self.groups.each() {

@@ -8,7 +8,6 @@ use super::{AGAIN, Engine, EngineConfig, Output, RETRY};
 use crate::model::alert::{Alert, alert_id};
 use crate::model::code::{PathId, Stack};
 use crate::model::evidence::Evidence;
-use crate::model::group::group_id;
 use crate::model::reads::{EofRead, first_read};
 use crate::model::snapshot::Observed;
 use crate::model::stay::{Ended, Stay, StayId};
@@ -59,7 +58,7 @@ impl Engine {
         if let Some((cookie, netns)) = evidence.located {
             self.tracker.locate(id, cookie, netns);
         }
-        let Some(mut stay) = self.tracker.get(id).copied() else { return };
+        let Some(mut stay) = self.tracker.get(id) else { return };
         evidence.eof_reads = self.reads.of(stay.key);
         if let Some(memory) = self.memories.get(&id) {
             evidence.recall(memory);
@@ -148,13 +147,13 @@ impl Engine {
             }
             return next;
         };
-        let same = |told: &Alert| !told.finding.differs(&finding) && told.urgency == urgency;
+        let same = |told: &Arc<Alert>| !told.finding.differs(&finding) && told.urgency == urgency;
         if told.is_some_and(same) {
             return next;
         }
         self.fire(Alert {
             id: alert_id(&self.config.boot_id, &stay),
-            group: group_id(&self.config.boot_id, &stay, &finding, &urgency),
+            group: self.groups.id_of(&self.config.boot_id, &stay, &finding, &urgency),
             stay,
             at: now,
             threshold,
@@ -172,17 +171,19 @@ impl Engine {
     fn withdraw(&mut self, now: Instant, id: StayId) {
         if let Some(alert) = self.firing.remove(&id) {
             self.groups.take_out(&alert, now);
-            self.outputs.push_back(Output::Alert(Box::new(alert.withdrawn(now))));
+            let alert = Arc::unwrap_or_clone(alert).withdrawn(now);
+            self.outputs.push_back(Output::Alert(Arc::new(alert)));
         }
     }
 
     fn fire(&mut self, alert: Alert) {
+        let alert = Arc::new(alert);
         self.groups.add(&alert);
-        match self.firing.insert(alert.stay.id, alert.clone()) {
+        match self.firing.insert(alert.stay.id, Arc::clone(&alert)) {
             Some(before) => self.groups.withdraw(&before, &alert),
             None => self.alerts += 1,
         }
-        self.outputs.push_back(Output::Alert(Box::new(alert)));
+        self.outputs.push_back(Output::Alert(alert));
     }
 
     /// A stay is over for good; `read` is who read its end of file first.
@@ -213,9 +214,9 @@ impl Engine {
             return;
         }
         if let Some(alert) = self.firing.remove(&ended.stay.id) {
-            let alert = alert.resolved(ended);
+            let alert = Arc::unwrap_or_clone(alert).resolved(ended);
             self.groups.remove(&alert);
-            self.outputs.push_back(Output::Alert(Box::new(alert)));
+            self.outputs.push_back(Output::Alert(Arc::new(alert)));
         }
     }
 }

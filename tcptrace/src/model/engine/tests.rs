@@ -106,7 +106,7 @@ fn outputs(engine: &mut Engine) -> Outputs {
             Output::Examine(suspects) => {
                 outputs.examine = suspects.into_iter().map(|suspect| suspect.stay).collect();
             }
-            Output::Alert(alert) => outputs.alerts.push(*alert),
+            Output::Alert(alert) => outputs.alerts.push(Arc::unwrap_or_clone(alert)),
             Output::Group(group) => outputs.groups.push(*group),
             Output::Condition(condition) => outputs.conditions.push(*condition),
             Output::TakeSnapshot { others } => outputs.snapshots.push(others),

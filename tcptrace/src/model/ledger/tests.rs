@@ -43,8 +43,7 @@ fn read(comm: &[u8; 16], peeked: bool) -> Option<EofRead> {
 }
 
 fn interval(ledger: &mut Ledger, now: u64, lost: Lost, counts: Counts) -> Option<Interval> {
-    let open = [stay(9, StayState::FinWait2, 0)];
-    match ledger.interval(at(now), false, lost, counts, open.iter())? {
+    match ledger.interval(at(now), false, lost, counts, [0, 1, 0])? {
         Entry::Interval(interval) => Some(*interval),
         other => panic!("{other:?}"),
     }

@@ -126,7 +126,7 @@ impl Tape {
             Input::Evidence(Some(evidence)) => {
                 // Nothing follows from evidence on a stay that is over.
                 let examined = evidence.iter().filter_map(|(id, evidence)| {
-                    let &Stay { key, state, .. } = engine.stay(*id)?;
+                    let Stay { key, state, .. } = engine.stay(*id)?;
                     Some(Examined { key, state, evidence })
                 });
                 self.json(Kind::Evidence, now, &examined.collect::<Vec<_>>());

@@ -38,7 +38,7 @@ fn freed(alert: &Alert, at: Anchor) -> Alert {
 }
 
 fn tell(top: &mut Top, alert: &Alert, now: Anchor) {
-    top.tell(Output::Alert(Box::new(alert.clone())), now);
+    top.tell(Output::Alert(Arc::new(alert.clone())), now);
     top.beat(now, &Sockets::default(), Lost::default());
 }
 
@@ -297,5 +297,5 @@ fn fifty_thousand_are_one_row() {
 }
 
 fn tell_only(top: &mut Top, alert: Alert, now: Anchor) {
-    top.tell(Output::Alert(Box::new(alert)), now);
+    top.tell(Output::Alert(Arc::new(alert)), now);
 }

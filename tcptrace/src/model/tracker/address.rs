@@ -4,7 +4,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{NO_STAY, Tracker};
+use super::Tracker;
 use crate::model::event::Transition;
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{Endpoints, Identity, SocketKey};
@@ -55,15 +55,13 @@ impl Tracker {
         if snapshot {
             self.unplaced.touched.insert(ends);
         }
-        if self.live.contains_key(&event.key) {
+        if self.sockets.contains(event.key) {
             return;
         }
         let Some(key) = self.unplaced.take(ends) else { return };
-        let Some(live) = self.live.remove(&key) else { return };
-        if live.slot != NO_STAY {
-            self.stays[live.slot as usize].key = event.key;
+        if let Some((found, _)) = self.sockets.find(key) {
+            self.sockets.rename(found, event.key);
         }
-        self.live.insert(event.key, live);
     }
 
     /// The full sockets of a snapshot under the keys that they have here, without those that have
@@ -73,12 +71,12 @@ impl Tracker {
         if self.identity == Identity::Cookie {
             return full.map(|socket| (socket.key, socket)).collect();
         }
-        let mut by_ends = FxHashMap::<_, Vec<&Stay>>::default();
+        let mut by_ends = FxHashMap::<_, Vec<Stay>>::default();
         for stay in self.stays().filter(|stay| stay.key.cookie().is_none()) {
             by_ends.entry((stay.state, stay.endpoints.canonical())).or_default().push(stay);
         }
         let known = |socket: &Observed| {
-            if self.live.contains_key(&socket.key) {
+            if self.sockets.contains(socket.key) {
                 return Some(socket.key);
             }
             let ends = socket.endpoints.canonical();

@@ -2,10 +2,12 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Live, NO_STAY, Tracker};
+use super::Tracker;
+use super::sockets::{Live, NO_STAY};
+use super::stays::Kept;
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{Identity, NetNs, SocketKey, StayState};
-use crate::model::stay::{Ended, Stay, StayId};
+use crate::model::stay::{Ended, EndedBy, Stay};
 use crate::model::time::Instant;
 
 impl Tracker {
@@ -38,38 +40,40 @@ impl Tracker {
             asked && !touched.contains(&stay.key) && shown.get(&stay.key) != Some(&stay.state)
         };
         let over: Vec<_> = self.stays().filter(|stay| is_over(stay)).map(|stay| stay.id).collect();
-        let ended = over.into_iter().filter_map(|id| self.forget(id, now)).collect();
+        let mut ended: Vec<_> = over.into_iter().filter_map(|id| self.forget(id, now)).collect();
         let adopted = full.into_iter().filter(|(_, socket)| wanted(socket.netns));
         for (key, socket) in adopted.filter(|(key, _)| !touched.contains(key)) {
-            self.adopt(now, key, socket);
+            ended.extend(self.adopt(now, key, socket));
         }
         self.unplaced.touched.clear();
         if let Some(others) = &snapshot.others
             && snapshot.closed == 0
         {
-            let before = self.live.len();
-            self.live.retain(|key, live| {
+            let before = self.sockets.len();
+            self.sockets.retain(|live| {
                 let shown = match self.identity {
-                    Identity::Cookie => others.contains(key),
+                    Identity::Cookie => others.contains(&live.key),
                     // They do not say whom they show: it is learnt again as it moves.
                     Identity::Address => false,
                 };
-                live.slot != NO_STAY || touched.contains(key) || shown
+                live.stay != NO_STAY || touched.contains(&live.key) || shown
             });
-            self.counts.repaired += (before - self.live.len()) as u64;
+            self.counts.repaired += (before - self.sockets.len()) as u64;
         }
         ended
     }
 
-    fn adopt(&mut self, now: Instant, key: SocketKey, socket: &Observed) {
+    /// Returns the stay that the socket is in no more.
+    fn adopt(&mut self, now: Instant, key: SocketKey, socket: &Observed) -> Option<Ended> {
         let state = socket.state.state();
-        match self.live.get(&key) {
-            Some(live) if live.state == state => return,
+        let known = self.sockets.find(key).map(|(found, &live)| (found, live));
+        match known {
+            Some((_, live)) if live.state == state => return None,
             // It has moved on unseen.
             Some(_) => self.counts.repaired += 1,
-            None if self.live.len() >= self.capacity => {
+            None if self.sockets.len() >= self.capacity => {
                 self.counts.overflow += 1;
-                return;
+                return None;
             }
             None => {}
         }
@@ -79,30 +83,19 @@ impl Tracker {
         let (since, earliest, exact) = socket
             .seen
             .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
-        let slot = self.begin(Stay {
-            id: StayId::default(),
-            key,
-            cookie: socket.key.cookie(),
-            netns: Some(socket.netns),
-            endpoints: socket.endpoints,
-            state: socket.state,
-            orphan: socket.orphan,
-            since,
-            since_earliest: earliest,
-            exact,
-            entered: since,
-            circumstances: None,
-            progress: socket.progress,
-            progress_at: now,
-            opened: None,
-            accepted: false,
-            shut: None,
-        });
+        let live = Live::new(key, state, since, false);
+        let (slot, ended) = match known {
+            Some((found, before)) => {
+                self.sockets[found.slot] = live;
+                let lost = |_, _| (now, EndedBy::Unknown, None);
+                (found.slot, self.stays.end(before.stay, &before, lost))
+            }
+            None => (self.sockets.insert(live), None),
+        };
+        self.begin(slot, Kept::shown(now, (slot, socket), (earliest, exact)));
         if self.identity == Identity::Address && key == socket.key {
             self.unplaced.add(key, socket.endpoints);
         }
-        let live =
-            Live { since, slot, opened: None, shut: None, state, seen: false, accepted: false };
-        self.live.insert(key, live);
+        ended
     }
 }

@@ -8,6 +8,9 @@ use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::Endpoints;
 use crate::model::socket::TcpState::*;
 
+mod address;
+mod stays;
+
 const THRESHOLDS: Thresholds = Thresholds {
     close_wait: Duration::from_secs(60),
     fin_wait2: Duration::from_secs(120),
@@ -59,7 +62,7 @@ fn a_stay_has_its_exact_age_and_falls_due_at_its_threshold() {
     assert!(stay.exact);
     assert_eq!(tracker.pop_due(seconds(1000)), None, "due once");
 
-    let ended = tracker.apply(&event(95, 5, CloseWait, LastAck)).ended.unwrap();
+    let ended = tracker.apply(&event(95, 5, CloseWait, LastAck)).unwrap();
     assert_eq!((ended.stay.id, ended.by), (stay.id, EndedBy::Closed));
     assert_eq!(tracker.get(stay.id), None);
     tracker.apply(&event(95, 5, LastAck, Close));
@@ -71,13 +74,19 @@ fn a_stay_has_its_exact_age_and_falls_due_at_its_threshold() {
 fn fin_wait2_that_becomes_an_orphan_keeps_its_clock() {
     let mut tracker = tracker();
     tracker.apply(&event(10, 5, FinWait1, FinWait2));
-    let held = *tracker.stays().next().unwrap();
+    let held = tracker.stays().next().unwrap();
     assert!(!held.orphan);
-    let ended = tracker.apply(&event(50, 5, FinWait2, FinWait2)).ended.unwrap();
+    let ended = tracker.apply(&event(50, 5, FinWait2, FinWait2)).unwrap();
     assert_eq!((ended.stay.id, ended.by), (held.id, EndedBy::Closed));
     let orphan = tracker.stays().next().unwrap();
     assert!(orphan.orphan);
-    assert_eq!(orphan.since, seconds(10));
+    assert_eq!((orphan.since, orphan.entered), (seconds(10), seconds(50)));
+    let ended = tracker.apply(&event(60, 5, FinWait2, Close)).unwrap();
+    assert_eq!(ended.stay, orphan);
+    tracker.apply(&event(70, 6, FinWait1, FinWait2));
+    assert_eq!(tracker.stays().next().unwrap().entered, seconds(70), "in the same slot");
+    tracker.apply(&event(71, 6, FinWait2, Close));
+    tracker.apply(&event(10, 5, FinWait1, FinWait2));
     assert_eq!(tracker.next_deadline(), Some(seconds(130)));
 }
 
@@ -85,8 +94,9 @@ fn fin_wait2_that_becomes_an_orphan_keeps_its_clock() {
 fn a_transition_that_does_not_fit_is_counted_and_accepted() {
     let mut tracker = tracker();
     tracker.apply(&event(10, 5, SynRecv, Established));
-    let applied = tracker.apply(&event(20, 5, CloseWait, LastAck));
-    assert_eq!(applied.in_state, None, "when it entered CLOSE_WAIT is not known");
+    let leaves = event(20, 5, CloseWait, LastAck);
+    assert_eq!(tracker.in_state(&leaves), None, "when it entered CLOSE_WAIT is not known");
+    tracker.apply(&leaves);
     assert_eq!(tracker.counts().gaps, 1);
     tracker.apply(&event(21, 5, LastAck, Close));
     assert_eq!((tracker.counts().gaps, tracker.tracked()), (1, 0));
@@ -190,11 +200,10 @@ fn what_cannot_be_seen_is_not_taken_for_gone() {
 
 #[test]
 fn memory_of_a_tracked_socket_is_bounded() {
-    // The table keeps one byte of its own an entry, and is at most seven eighths full.
-    let healthy = (size_of::<(SocketKey, Live)>() + 1) * 8 / 7;
-    let half_closed = size_of::<Stay>() + size_of::<usize>() + Deadlines::<2>::BYTES_PER_SLOT;
-    assert!(healthy <= 64, "{healthy}");
-    assert!(healthy + half_closed <= 256, "{healthy} + {half_closed}");
+    let healthy = Sockets::BYTES_PER_SOCKET;
+    let half_closed = Stays::BYTES_PER_STAY;
+    assert!(healthy <= 44, "{healthy}");
+    assert!(healthy + half_closed <= 160, "{healthy} + {half_closed}");
 }
 
 /// The life of one connection, as both its sockets see it.
@@ -240,28 +249,27 @@ proptest! {
         let mut tracker = tracker();
         let mut ended = 0;
         for event in &events {
-            let applied = tracker.apply(event);
-            ended += u64::from(applied.ended.is_some());
+            ended += u64::from(tracker.apply(event).is_some());
             let half_closed = tracker
-                .live
-                .values()
+                .sockets
+                .iter()
                 .filter(|live| StayState::half_closed(live.state).is_some())
                 .count();
-            prop_assert_eq!(tracker.stays.len(), half_closed);
+            prop_assert_eq!(tracker.stays().count(), half_closed);
             if event.new != Close && event.new != SynRecv {
-                prop_assert_eq!(tracker.live[&event.key].state, event.new);
+                prop_assert_eq!(tracker.sockets.get(event.key).unwrap().state, event.new);
             }
         }
         prop_assert!(tracker.tracked() as u64 <= 2 * connections);
         prop_assert_eq!(tracker.counts().transitions, events.len() as u64);
         let begun: u64 = tracker.counts().stays.iter().sum();
-        prop_assert_eq!(begun, ended + tracker.stays.len() as u64);
+        prop_assert_eq!(begun, ended + tracker.half_closed().iter().sum::<u64>());
         // Every stay that goes on falls due exactly once.
         let mut due = 0;
         while tracker.pop_due(seconds(10_000)).is_some() {
             due += 1;
         }
-        prop_assert_eq!(due, tracker.stays.len());
+        prop_assert_eq!(due, tracker.stays().count());
     }
 
     /// Nothing lost: nothing is a gap, nothing is left.
@@ -280,109 +288,6 @@ proptest! {
         prop_assert_eq!(tracker.counts().gaps, 0);
         prop_assert_eq!(tracker.counts().stays, [connections, connections, 0]);
     }
-}
-
-/// An event of a probe that knows sockets by their addresses.
-fn by_address(at: u64, skaddr: u64, port: u16, old: TcpState, new: TcpState) -> Transition {
-    let mut event = event(at, 0, old, new);
-    event.key = SocketKey::new(0, 1 << 63 | skaddr);
-    event.endpoints.remote.set_port(port);
-    Transition { netns: None, circumstances: None, progress: None, ..event }
-}
-
-fn by_addresses() -> Tracker {
-    Tracker::new(THRESHOLDS, 1000, Identity::Address)
-}
-
-fn shown_by_ends(port: u16, cookie: u64) -> Observed {
-    let stay = by_address(0, 0, port, Established, CloseWait);
-    Observed {
-        key: SocketKey::new(cookie, 0),
-        skaddr: None,
-        netns: NetNs(1),
-        endpoints: stay.endpoints,
-        state: StayState::CloseWait,
-        orphan: false,
-        minisocket: None,
-        age_min: Duration::from_secs(5),
-        age_max: None,
-        seen: None,
-        progress: None,
-    }
-}
-
-fn snapshot_of(sockets: &[Observed]) -> Snapshot {
-    Snapshot {
-        half_closed: sockets.to_vec(),
-        others: Some(FxHashSet::default()),
-        asked: [NetNs(1)].into(),
-        iterated: true,
-        closed: 0,
-        cost: None,
-        memories: std::collections::HashMap::new(),
-    }
-}
-
-#[test]
-fn an_address_that_is_used_again_is_another_socket() {
-    let mut tracker = by_addresses();
-    tracker.apply(&by_address(10, 1, 4000, Established, CloseWait));
-    tracker.apply(&by_address(11, 1, 4000, CloseWait, LastAck));
-    tracker.apply(&by_address(12, 1, 4000, LastAck, Close));
-    tracker.apply(&by_address(12, 1, 5000, Listen, SynRecv));
-    tracker.apply(&by_address(12, 1, 5000, SynRecv, Established));
-    tracker.apply(&by_address(13, 1, 5000, Established, CloseWait));
-    let stay = tracker.stays().next().unwrap();
-    assert_eq!((stay.since, stay.endpoints.remote.port()), (seconds(13), 5000));
-    assert_eq!(tracker.counts().gaps, 0);
-    // The end of that one is lost: its address shows with a new one.
-    let ended = tracker.apply(&by_address(20, 1, 6000, Listen, SynRecv)).ended.unwrap();
-    assert_eq!((ended.by, tracker.counts().gaps), (EndedBy::Unknown, 1));
-    assert_eq!((tracker.tracked(), tracker.next_deadline()), (0, None));
-}
-
-#[test]
-fn what_a_snapshot_showed_gets_its_address_from_its_first_transition() {
-    let mut tracker = by_addresses();
-    tracker.snapshot_begins(seconds(0));
-    // This one is over before the snapshot is: its address tells nothing, its ends do.
-    tracker.apply(&by_address(10, 7, 4002, CloseWait, LastAck));
-    let shown = [4000, 4001, 4002].map(|port| shown_by_ends(port, u64::from(port)));
-    tracker.snapshot_ends(seconds(10), &snapshot_of(&shown), |_| true);
-    assert_eq!(tracker.stays().count(), 2);
-    assert_eq!(tracker.stays().next().unwrap().cookie, Some(4000));
-    let ended = tracker.apply(&by_address(20, 1, 4000, CloseWait, LastAck)).ended.unwrap();
-    assert_eq!(ended.stay.since, seconds(5));
-    tracker.apply(&by_address(20, 1, 4000, LastAck, Close));
-    assert_eq!(tracker.stays().count(), 1);
-    assert_eq!(tracker.counts().gaps, 0);
-}
-
-#[test]
-fn the_same_connection_in_two_namespaces_is_not_confused() {
-    let mut tracker = by_addresses();
-    tracker.snapshot_begins(seconds(0));
-    let shown = [shown_by_ends(4000, 1), Observed { netns: NetNs(2), ..shown_by_ends(4000, 2) }];
-    tracker.snapshot_ends(seconds(10), &snapshot_of(&shown), |_| true);
-    assert_eq!(tracker.stays().count(), 2);
-    assert_eq!(tracker.apply(&by_address(20, 1, 4000, CloseWait, LastAck)).ended, None);
-    assert_eq!(tracker.stays().count(), 2, "whose end it is the next look will show");
-}
-
-#[test]
-fn a_repair_knows_by_their_ends_those_that_are_still_there() {
-    let mut tracker = by_addresses();
-    tracker.apply(&by_address(10, 1, 4000, Established, CloseWait));
-    tracker.apply(&by_address(10, 2, 4001, Established, CloseWait));
-    tracker.apply(&by_address(10, 3, 4002, SynSent, Established));
-    tracker.snapshot_begins(seconds(0));
-    let ended =
-        tracker.snapshot_ends(seconds(30), &snapshot_of(&[shown_by_ends(4000, 1)]), |_| true);
-    assert_eq!(ended.len(), 1);
-    assert_eq!(ended[0].stay.endpoints.remote.port(), 4001);
-    let left = tracker.stays().next().unwrap();
-    assert_eq!((left.since, left.exact), (seconds(10), true), "it keeps its exact age");
-    assert_eq!(tracker.tracked(), 1, "what no look can confirm is learnt again");
 }
 
 #[test]
@@ -408,6 +313,22 @@ fn a_descriptor_that_outlives_its_connection_is_a_stay_until_it_is_released() {
     assert_eq!(tracker.released(SocketKey::new(5, 0), seconds(80), Some(false)), None);
 }
 
+#[test]
+fn a_socket_that_is_shown_in_another_state_has_left_the_one_we_knew() {
+    let mut tracker = tracker();
+    tracker.apply(&event(10, 5, FinWait1, FinWait2));
+    tracker.snapshot_begins(seconds(20));
+    // Its namespace could not be asked, and what shows it is a descriptor.
+    let closed = Observed { state: StayState::Closed, ..observed(5, 1, None) };
+    let snapshot = Snapshot { half_closed: vec![closed], iterated: true, ..Default::default() };
+    let ended = tracker.snapshot_ends(seconds(30), &snapshot, |_| true);
+    let ended: Vec<_> = ended.iter().map(|ended| (ended.stay.state, ended.by)).collect();
+    assert_eq!(ended, [(StayState::FinWait2, EndedBy::Unknown)]);
+    let left: Vec<_> = tracker.stays().map(|stay| (stay.state, stay.since)).collect();
+    assert_eq!(left, [(StayState::Closed, seconds(29))]);
+    assert_eq!((tracker.tracked(), tracker.counts().repaired), (1, 1));
+}
+
 fn by(path: u32, event: Transition) -> Transition {
     Transition { path: PathId::new(path), ..event }
 }
@@ -419,7 +340,7 @@ fn the_code_that_opened_and_the_code_that_shut_down_stay_with_the_socket() {
     tracker.apply(&event(1, 1, SynSent, Established));
     tracker.apply(&by(8, event(2, 1, Established, FinWait1)));
     tracker.apply(&event(2, 1, FinWait1, FinWait2));
-    let stay = *tracker.stays().next().unwrap();
+    let stay = tracker.stays().next().unwrap();
     assert_eq!((stay.opened, stay.accepted), (PathId::new(7), false));
     assert_eq!(stay.shut, PathId::new(8));
     let path = PathId::new(7).unwrap();

@@ -128,7 +128,7 @@ impl Leak {
 }
 
 fn tell(top: &mut Top, alert: Alert, now: Anchor) {
-    top.tell(Output::Alert(Box::new(alert)), now);
+    top.tell(Output::Alert(Arc::new(alert)), now);
 }
 
 fn beat(top: &mut Top, seconds: u64, stuck: u64) {

@@ -19,6 +19,7 @@ const INSTRUCTIONS: &str = "instructions a transition";
 /// Memory of a socket that nothing is wrong with.
 pub const HEALTHY: &str = "bytes a tracked socket, established";
 const STUCK: &str = "bytes a tracked socket, in CLOSE_WAIT";
+const TOLD: &str = "bytes a socket that somebody was told of, evidence and alert included";
 const TICK: &str = "ns a tick beside healthy sockets, median";
 const TICK_P99: &str = "ns a tick beside healthy sockets, p99";
 
@@ -35,9 +36,11 @@ pub fn measure(bench: &Bench, part: &mut Part) -> Result<()> {
             part.add(HEALTHY, &who, bytes / *sockets as f64);
             part.add(TICK, &who, tick);
             part.add(TICK_P99, &who, p99);
-            let figures = run(bench, &["table", &number, "--stuck"])?;
-            let [bytes] = fields(&figures, ["bytes"])?;
-            part.add(STUCK, &who, bytes / *sockets as f64);
+            for (fate, what) in [("stuck", STUCK), ("told", TOLD)] {
+                let figures = run(bench, &["table", &number, "--fate", fate])?;
+                let [bytes] = fields(&figures, ["bytes"])?;
+                part.add(what, &who, bytes / *sockets as f64);
+            }
         }
     }
     match instructions::of_a_transition(&bench.tools.core) {
