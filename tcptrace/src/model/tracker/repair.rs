@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Live, NO_STAY, Tracker};
 use crate::model::snapshot::{Observed, Snapshot};
 use crate::model::socket::{Identity, NetNs, SocketKey, StayState};
-use crate::model::stay::{Ended, Stay, StayId};
+use crate::model::stay::{Ended, Stay};
 use crate::model::time::Instant;
 
 impl Tracker {
@@ -73,31 +73,9 @@ impl Tracker {
             }
             None => {}
         }
-        let bound = now.before(socket.age_min);
-        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(bound));
-        // What another run has seen is that very moment, so that the parts of its record meet.
-        let (since, earliest, exact) = socket
-            .seen
-            .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
-        let slot = self.begin(Stay {
-            id: StayId::default(),
-            key,
-            cookie: socket.key.cookie(),
-            netns: Some(socket.netns),
-            endpoints: socket.endpoints,
-            state: socket.state,
-            orphan: socket.orphan,
-            since,
-            since_earliest: earliest,
-            exact,
-            entered: since,
-            circumstances: None,
-            progress: socket.progress,
-            progress_at: now,
-            opened: None,
-            accepted: false,
-            shut: None,
-        });
+        let stay = Stay::observed(key, socket, now);
+        let since = stay.since;
+        let slot = self.begin(stay);
         if self.identity == Identity::Address && key == socket.key {
             self.unplaced.add(key, socket.endpoints);
         }
