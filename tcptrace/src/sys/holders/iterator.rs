@@ -25,8 +25,7 @@ pub struct Iterator {
     buffer: Vec<u8>,
 }
 
-/// The `task` of `union bpf_iter_link_info`: which tasks to look at; 0: all. Kernels before 6.1 look at
-/// all of them in any case.
+/// The `task` of `union bpf_iter_link_info` (6.1): which tasks to look at.
 #[repr(C)]
 struct Tasks {
     tid: u32,
@@ -74,7 +73,14 @@ impl Iterator {
         pid: Option<u32>,
         mut each: impl FnMut(RawHeldFd, &HeldFd),
     ) -> Result<()> {
-        let mut file = self.open(pid.unwrap_or(0)).context("cannot open the iterator")?;
+        let file = match self.open(pid) {
+            // A kernel that cannot choose does not take the question.
+            Err(error) if pid.is_some() && error.raw_os_error() == Some(libc::E2BIG) => {
+                self.open(None)
+            }
+            file => file,
+        };
+        let mut file = file.context("cannot open the iterator")?;
         // What has come and is not a whole record yet.
         let mut waiting = 0;
         loop {
@@ -96,16 +102,19 @@ impl Iterator {
         }
     }
 
-    fn open(&self, pid: u32) -> io::Result<File> {
-        let tasks = Tasks { tid: 0, pid, pid_fd: 0, rest: 0 };
+    fn open(&self, pid: Option<u32>) -> io::Result<File> {
         let mut attr = nothing();
         attr.link_create.__bindgen_anon_1.prog_fd = self.program.as_raw_fd().cast_unsigned();
         attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-        // SAFETY: of this union the part for iterators is written to.
-        let of_iterator = unsafe { &mut attr.link_create.__bindgen_anon_3.__bindgen_anon_1 };
-        of_iterator.iter_info = (&raw const tasks).addr() as u64;
-        of_iterator.iter_info_len = size_of::<Tasks>() as u32;
-        // SAFETY: `tasks` is as long as it says and outlives the call.
+        let tasks = pid.map(|pid| Tasks { tid: 0, pid, pid_fd: 0, rest: 0 });
+        if let Some(tasks) = &tasks {
+            let start: *const Tasks = tasks;
+            // SAFETY: of this union the part for iterators is written to.
+            let of_iterator = unsafe { &mut attr.link_create.__bindgen_anon_3.__bindgen_anon_1 };
+            of_iterator.iter_info = start.addr() as u64;
+            of_iterator.iter_info_len = size_of::<Tasks>() as u32;
+        }
+        // SAFETY: if it names `tasks`, these are as long as it says and outlive the call.
         let link = unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
         let mut attr = nothing();
         attr.iter_create.link_fd = link.as_raw_fd().cast_unsigned();
