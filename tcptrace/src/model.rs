@@ -33,6 +33,7 @@ pub mod reads;
 pub mod recording;
 pub mod release;
 pub mod rules;
+pub mod settled;
 pub mod slab;
 pub mod snapshot;
 pub mod socket;

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 
 use super::ls::{self, BETWEEN_LOOKS};
-use super::session::runtime;
 use super::{Style, filters, journal};
 use crate::advice::Advice;
 use crate::cli::OutputFormat;
@@ -68,13 +67,15 @@ fn survey(args: &CheckArgs, style: &Style) -> Result<(Census, Limits, Vec<String
         Ok(remembered) => (remembered, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let mut seen = runtime()?.block_on(ls::look(&remembered))?;
+    let mut seen = ls::look(&remembered)?;
     seen.notes.extend(why);
     let now = clock::now();
+    let people = seen.people();
     let found: Vec<_> = seen
-        .sockets
-        .into_iter()
-        .filter_map(|(stay, evidence)| {
+        .all()
+        .iter()
+        .filter_map(|known| {
+            let (stay, evidence) = seen.socket(known, &people)?;
             let finding = stuck(&stay, &evidence, (now, args.min_age, BETWEEN_LOOKS))?;
             filter.admits_finding(&stay, &evidence, &finding).then_some((stay, finding))
         })

@@ -92,6 +92,13 @@ impl Output {
         }
     }
 
+    /// As [`Self::flush_full`], but waits for as long as the reader takes.
+    pub async fn flush_full_patiently(&mut self) {
+        if self.pending.bytes.len() >= CHUNK {
+            self.flush_patiently().await;
+        }
+    }
+
     /// Hands over what is pending, and waits for as long as the reader takes.
     pub async fn flush_patiently(&mut self) {
         // Fails only if nothing can be written any more, which `finish` tells.

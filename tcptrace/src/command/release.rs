@@ -42,12 +42,14 @@ pub fn run(args: &ReleaseArgs, style: &Style) -> Result<()> {
     let asker = asker();
     let run = Run { means: terms.means, rate: args.rate, limit: args.limit, asker: &asker };
     runtime()?.block_on(async {
-        let seen = ls::look(&remembered).await?;
+        let seen = ls::look(&remembered)?;
         seen.notes.iter().for_each(|note| notice(note));
         let now = clock::now();
+        let people = seen.people();
         let admits =
-            |(stay, evidence, finding): &Found| filter.admits_held(stay, evidence, finding);
-        let sockets = ls::select(seen, admits, args.min_age, now);
+            |stay: &_, evidence: &_, finding: &_| filter.admits_held(stay, evidence, finding);
+        let found = |known| seen.found(known, &people, (args.min_age, now), admits);
+        let sockets: Vec<_> = seen.all().iter().filter_map(found).collect();
         let record = match args.yes && !sockets.is_empty() {
             true => Some(Record::begin(args.record.as_deref(), style, run, sockets.len())?),
             false => None,

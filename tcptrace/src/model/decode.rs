@@ -72,6 +72,25 @@ pub struct HeldFd {
     pub shutdown: u8,
 }
 
+/// A [`HolderRecord`] as it came: there may be a hundred thousand, and [`HeldFd`] is half as large again.
+#[derive(Clone, Copy, Debug)]
+pub struct RawHeldFd([u8; size_of::<HolderRecord>()]);
+
+impl RawHeldFd {
+    /// Takes the bytes, if they can be decoded, with what they say.
+    ///
+    /// # Errors
+    /// As for [`held_fd`].
+    pub fn new(bytes: &[u8; size_of::<HolderRecord>()]) -> Result<(Self, HeldFd), DecodeError> {
+        held_fd(bytes).map(|held| (Self(*bytes), held))
+    }
+
+    /// Decodes them.
+    pub fn get(&self) -> HeldFd {
+        held_fd(&self.0).expect("these bytes were decoded before")
+    }
+}
+
 /// Decodes one [`TransitionRecord`] or [`ShortTransitionRecord`].
 ///
 /// # Errors

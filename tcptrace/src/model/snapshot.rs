@@ -66,25 +66,48 @@ pub struct Observed {
 pub const TICK: Duration = Duration::from_millis(20);
 
 impl Snapshot {
-    /// Takes over from `seen` since when sockets are in their states; this snapshot was `taken` at some
-    /// moment of that time. A socket that has left its state and come back meanwhile is younger than
-    /// `seen` has it, which the bounds of its age show.
+    /// Takes over what `seen` knows of these sockets.
     pub fn remember(&mut self, taken: Range<Instant>, seen: &[Remembered]) {
-        let name = |stay: &OpenStay| (stay.cookie, stay.state, stay.orphan);
-        let seen: HashMap<_, _> = seen.iter().map(|known| (name(&known.stay), known)).collect();
-        for socket in self.half_closed.iter_mut().filter(|socket| socket.minisocket.is_none()) {
-            let Some(cookie) = socket.key.cookie() else { continue };
-            let known = seen.get(&(cookie, socket.state, socket.orphan));
-            let Some(Remembered { stay: known, memory }) = known else { continue };
-            let too_young = taken.end.since(known.since) + TICK < socket.age_min;
-            let age = taken.start.since(known.since);
-            if !too_young && socket.age_max.is_none_or(|max| age <= max + TICK) {
-                socket.seen = Some(*known);
-                if !memory.is_empty() {
-                    self.memories.insert(cookie, memory.clone());
-                }
+        let recollection = Recollection::new(taken, seen);
+        for socket in &mut self.half_closed {
+            let memory = recollection.recall(socket);
+            if let Some((cookie, memory)) = socket.key.cookie().zip(memory) {
+                self.memories.insert(cookie, memory.clone());
             }
         }
+    }
+}
+
+/// What another run knew of sockets that a snapshot shows.
+pub struct Recollection<'a> {
+    /// The snapshot was taken at some moment of this time.
+    taken: Range<Instant>,
+    seen: HashMap<(u64, StayState, bool), &'a Remembered>,
+}
+
+impl<'a> Recollection<'a> {
+    /// Of a snapshot that was `taken` at some moment of that time.
+    pub fn new(taken: Range<Instant>, seen: &'a [Remembered]) -> Self {
+        let name = |stay: &OpenStay| (stay.cookie, stay.state, stay.orphan);
+        Self { taken, seen: seen.iter().map(|known| (name(&known.stay), known)).collect() }
+    }
+
+    /// Takes over since when `socket` is in its state, and returns what else is known of it. A socket
+    /// that has left its state and come back meanwhile is younger than it was seen, which the bounds of
+    /// its age show.
+    pub fn recall(&self, socket: &mut Observed) -> Option<&'a Memory> {
+        if self.seen.is_empty() || socket.minisocket.is_some() {
+            return None;
+        }
+        let name = (socket.key.cookie()?, socket.state, socket.orphan);
+        let Remembered { stay: known, memory } = self.seen.get(&name)?;
+        let too_young = self.taken.end.since(known.since) + TICK < socket.age_min;
+        let age = self.taken.start.since(known.since);
+        if too_young || socket.age_max.is_some_and(|max| age > max + TICK) {
+            return None;
+        }
+        socket.seen = Some(*known);
+        (!memory.is_empty()).then_some(memory)
     }
 }
 

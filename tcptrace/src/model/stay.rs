@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::code::PathId;
 use super::event::{Circumstances, Progress, Transition};
+use super::snapshot::Observed;
 use super::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
 use super::time::Instant;
 
@@ -72,6 +73,36 @@ pub struct Stay {
 }
 
 impl Stay {
+    /// That of a socket which was there first and shows in a snapshot of `now`, known by `key`. It has no
+    /// name yet.
+    pub fn observed(key: SocketKey, socket: &Observed, now: Instant) -> Self {
+        let bound = now.before(socket.age_min);
+        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(bound));
+        // What another run has seen is that very moment, so that the parts of its record meet.
+        let (since, since_earliest, exact) = socket
+            .seen
+            .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
+        Self {
+            id: StayId::default(),
+            key,
+            cookie: socket.key.cookie(),
+            netns: Some(socket.netns),
+            endpoints: socket.endpoints,
+            state: socket.state,
+            orphan: socket.orphan,
+            since,
+            since_earliest,
+            exact,
+            entered: since,
+            circumstances: None,
+            progress: socket.progress,
+            progress_at: now,
+            opened: None,
+            accepted: false,
+            shut: None,
+        }
+    }
+
     /// Whether its cookie and its namespace are known.
     pub const fn is_located(&self) -> bool {
         self.cookie.is_some() && self.netns.is_some()

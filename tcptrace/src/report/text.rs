@@ -1,6 +1,8 @@
 //! Text for people.
 
 mod release;
+mod sockets;
+mod table;
 pub(super) mod words;
 
 use core::fmt::{self, Display};
@@ -8,12 +10,12 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 pub use release::{release_account, release_note, release_run_note, released};
+pub use sockets::{Row, Sockets};
 pub use words::Age;
 pub(super) use words::Count;
-use words::{Ends, Holders, Peers, culprit, ended_words};
+use words::{Ends, Peers, culprit, ended_words};
 
 use super::escape::Escaped;
 use super::message::{self, Headline, MEANT, code_words, is_told_otherwise, why};
@@ -23,11 +25,10 @@ use crate::model::code::CodePath;
 use crate::model::condition::ConditionNotice;
 use crate::model::delivery::{Delivered, Delivery};
 use crate::model::event::Transition;
-use crate::model::evidence::{Evidence, ThreadState};
+use crate::model::evidence::ThreadState;
 use crate::model::group::{GroupNotice, GroupStatus, nobody_looked};
 use crate::model::proof::Proof;
 use crate::model::rules::Urgency;
-use crate::model::stay::Stay;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
 use crate::model::verdict::{Blame, Confidence, Finding, Verdict};
@@ -242,44 +243,6 @@ pub fn transition(
         write!(out, "  after {}", Age(in_state))?;
     }
     writeln!(out, "  (on CPU: {}[{}])", Escaped(&comm), event.on_cpu.pid)
-}
-
-/// One half-closed socket, for a table.
-pub struct Row<'a> {
-    /// The socket.
-    pub stay: &'a Stay,
-    /// What was found out about it.
-    pub evidence: &'a Evidence,
-    /// What that means.
-    pub finding: &'a Finding,
-}
-
-/// Prints half-closed sockets as they are at `now`, as a table.
-///
-/// # Errors
-/// Those of `out`.
-pub fn sockets(out: &mut impl Write, rows: &[Row<'_>], now: Instant) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["STATE", "AGE", "VERDICT", "LOCAL", "REMOTE", "HOLDERS"]);
-    for Row { stay, evidence, finding } in rows {
-        let least = if stay.exact { "" } else { "≥ " };
-        table.add_row([
-            stay.state.to_string(),
-            format!("{least}{}", Age(stay.age(now))),
-            finding.verdict.name().to_owned(),
-            stay.endpoints.local.to_string(),
-            stay.endpoints.remote.to_string(),
-            Holders(evidence.holders.as_deref(), finding).to_string(),
-        ]);
-    }
-    if let Some(age) = table.column_mut(1) {
-        age.set_cell_alignment(CellAlignment::Right);
-    }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim())?;
-    }
-    Ok(())
 }
 
 /// Prints a check-up.

@@ -6,8 +6,10 @@
 //!
 //! Format: `Documentation/bpf/btf.rst` of the kernel. All of it is bounds-checked.
 
+mod offsets;
+
 use bytes::Buf;
-use tcptrace_common::Offsets;
+pub use offsets::offsets;
 
 /// Where the kernel keeps its own BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -77,6 +79,18 @@ pub struct Btf<'a> {
     strings: &'a [u8],
     /// Where each type begins in `types`; type 0 is void.
     starts: Vec<u32>,
+    /// Ids of what is looked for by name: a tenth of all types.
+    structures: Vec<u32>,
+    enumerations: Vec<u32>,
+    functions: Vec<u32>,
+}
+
+/// One structure, whose members are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Structure<'a> {
+    btf: &'a Btf<'a>,
+    name: &'a str,
+    id: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -133,18 +147,33 @@ impl<'a> Btf<'a> {
         };
         let types = section(header.get_u32_ne(), header.get_u32_ne())?;
         let strings = section(header.get_u32_ne(), header.get_u32_ne())?;
-        let mut starts = vec![0];
+        let mut btf = Self {
+            types,
+            strings,
+            starts: vec![0],
+            structures: Vec::new(),
+            enumerations: Vec::new(),
+            functions: Vec::new(),
+        };
         let mut at = 0;
         while (at as usize) < types.len() {
-            starts.push(at);
+            let id = btf.starts.len() as u32;
+            btf.starts.push(at);
             let mut head = take(types, at, 12)?;
             head.advance(4);
             let info = head.get_u32_ne();
-            let len = rest_len(info >> 24 & 0x1f, info & 0xffff)
+            let kind = info >> 24 & 0x1f;
+            match kind {
+                KIND_STRUCT => btf.structures.push(id),
+                KIND_ENUM => btf.enumerations.push(id),
+                KIND_FUNC => btf.functions.push(id),
+                _ => {}
+            }
+            let len = rest_len(kind, info & 0xffff)
                 .ok_or(BtfError::Damaged("a kind of type that this version does not know"))?;
             at += 12 + len;
         }
-        Ok(Self { types, strings, starts })
+        Ok(btf)
     }
 
     fn get(&self, id: u32) -> Result<Type<'a>> {
@@ -168,10 +197,9 @@ impl<'a> Btf<'a> {
         rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    fn find(&self, kinds: &[u32], name: &str) -> Result<u32> {
-        for id in 1..self.starts.len() as u32 {
-            let found = self.get(id)?;
-            if kinds.contains(&found.kind) && self.is_named(found.name, name) {
+    fn find(&self, ids: &[u32], name: &str) -> Result<u32> {
+        for &id in ids {
+            if self.is_named(self.get(id)?.name, name) {
                 return Ok(id);
             }
         }
@@ -252,27 +280,20 @@ impl<'a> Btf<'a> {
         Ok(None)
     }
 
-    /// Offset in bytes of the member at `path` (names joined by dots) of structure `of`, which
-    /// must have `want` bytes.
+    /// The structure called `name`.
     ///
     /// # Errors
-    /// If there is no such structure or member, it is a bit-field or has another size.
-    pub fn offset(&self, of: &str, path: &str, want: u32) -> Result<u32> {
-        let missing = || BtfError::NoMember { of: of.to_owned(), member: path.to_owned() };
-        let mut id = self.find(&[KIND_STRUCT], of)?;
-        let mut offset = 0;
-        for name in path.split('.') {
-            let found = self.member(self.resolve(id)?, name, 0, &mut { MOST_MEMBERS })?;
-            let (inner, of_type) = found.ok_or_else(missing)?;
-            offset = u32::checked_add(offset, inner).ok_or(OUTSIDE)?;
-            id = of_type;
-        }
-        let got = self.size(id)?;
-        if got != want {
-            let (of, member) = (of.to_owned(), path.to_owned());
-            return Err(BtfError::Size { of, member, got, want });
-        }
-        Ok(offset)
+    /// If there is none.
+    pub fn structure(&'a self, name: &'a str) -> Result<Structure<'a>> {
+        Ok(Structure { btf: self, name, id: self.find(&self.structures, name)? })
+    }
+
+    /// The id of function `name`, which is what programs are loaded for.
+    ///
+    /// # Errors
+    /// If there is no such function.
+    pub fn function(&self, name: &str) -> Result<u32> {
+        self.find(&self.functions, name)
     }
 
     /// How many arguments function `name` takes.
@@ -280,7 +301,7 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// If there is no such function.
     pub fn arguments(&self, name: &str) -> Result<usize> {
-        let function = self.get(self.find(&[KIND_FUNC], name)?)?;
+        let function = self.get(self.function(name)?)?;
         let prototype = self.get(function.size_or_type)?;
         match prototype.kind {
             KIND_FUNC_PROTO => Ok(prototype.rest.len() / 8),
@@ -293,7 +314,7 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// If there is no such enumeration or name.
     pub fn enumerator(&self, of: &str, name: &str) -> Result<u32> {
-        let found = self.get(self.find(&[KIND_ENUM], of)?)?;
+        let found = self.get(self.find(&self.enumerations, of)?)?;
         let mut values = found.rest.chunks_exact(8).map(|mut v| (v.get_u32_ne(), v.get_u32_ne()));
         values
             .find(|&(offset, _)| self.is_named(offset, name))
@@ -302,71 +323,28 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// How many arguments each of `functions` takes; `None` for one that there is not.
-///
-/// # Errors
-/// If `bytes` is not BTF.
-pub fn arguments<const N: usize>(bytes: &[u8], functions: [&str; N]) -> Result<[Option<usize>; N]> {
-    let btf = Btf::parse(bytes)?;
-    Ok(functions.map(|function| btf.arguments(function).ok()))
-}
-
-/// All offsets that the kernel programs need.
-///
-/// # Errors
-/// If `bytes` is not BTF or a member is missing or has an unexpected size.
-pub fn offsets(bytes: &[u8]) -> Result<Offsets> {
-    let btf = Btf::parse(bytes)?;
-    let common = |member: &str, size| btf.offset("sock", &format!("__sk_common.{member}"), size);
-    let tcp = |member: &str| btf.offset("tcp_sock", member, 4);
-    let register = |name| {
-        // Only these registers' unwinding is known.
-        if cfg!(target_arch = "x86_64") { btf.offset("pt_regs", name, 8) } else { Ok(0) }
-    };
-    // Without these accepts are not seen; that is all.
-    let optional = |type_: &str, member: &str| btf.offset(type_, member, 8).unwrap_or(0);
-    Ok(Offsets {
-        skc_family: common("skc_family", 2)?,
-        skc_state: common("skc_state", 1)?,
-        skc_dport: common("skc_dport", 2)?,
-        skc_num: common("skc_num", 2)?,
-        skc_daddr: common("skc_daddr", 4)?,
-        skc_rcv_saddr: common("skc_rcv_saddr", 4)?,
-        skc_v6_daddr: common("skc_v6_daddr", 16)?,
-        skc_v6_rcv_saddr: common("skc_v6_rcv_saddr", 16)?,
-        skc_net: common("skc_net.net", 8)?,
-        skc_flags: common("skc_flags", 8)?,
-        skc_cookie: optional("sock", "__sk_common.skc_cookie"),
-        sk_protocol: btf.offset("sock", "sk_protocol", 2)?,
-        sk_shutdown: btf.offset("sock", "sk_shutdown", 1)?,
-        sk_err: btf.offset("sock", "sk_err", 4)?,
-        sk_socket: btf.offset("sock", "sk_socket", 8)?,
-        net_inum: btf.offset("net", "ns.inum", 4)?,
-        socket_file: btf.offset("socket", "file", 8)?,
-        socket_sk: btf.offset("socket", "sk", 8)?,
-        file_inode: btf.offset("file", "f_inode", 8)?,
-        file_private_data: optional("file", "private_data"),
-        inode_ino: btf.offset("inode", "i_ino", 8)?,
-        inet_sport: btf.offset("tcp_sock", "inet_conn.icsk_inet.inet_sport", 2)?,
-        snd_nxt: tcp("snd_nxt")?,
-        snd_una: tcp("snd_una")?,
-        write_seq: tcp("write_seq")?,
-        rcv_nxt: tcp("rcv_nxt")?,
-        copied_seq: tcp("copied_seq")?,
-        task_flags: btf.offset("task_struct", "flags", 4)?,
-        task_tgid: btf.offset("task_struct", "tgid", 4)?,
-        task_group_leader: btf.offset("task_struct", "group_leader", 8)?,
-        task_start_boottime: btf.offset("task_struct", "start_boottime", 8)?,
-        task_files: optional("task_struct", "files"),
-        files_fdt: optional("files_struct", "fdt"),
-        fdtable_fd: optional("fdtable", "fd"),
-        pt_ip: register("ip")?,
-        pt_sp: register("sp")?,
-        pt_bp: register("bp")?,
-        task_thread_pointer: optional("task_struct", "thread.fsbase"),
-        sock_dead_bit: btf.enumerator("sock_flags", "SOCK_DEAD")?,
-        sock_done_bit: btf.enumerator("sock_flags", "SOCK_DONE")?,
-    })
+impl Structure<'_> {
+    /// Offset in bytes of the member at `path` (names joined by dots), which must have `want` bytes.
+    ///
+    /// # Errors
+    /// If there is no such member, it is a bit-field or has another size.
+    pub fn offset(&self, path: &str, want: u32) -> Result<u32> {
+        let Self { btf, name: of, mut id } = *self;
+        let missing = || BtfError::NoMember { of: of.to_owned(), member: path.to_owned() };
+        let mut offset = 0;
+        for name in path.split('.') {
+            let found = btf.member(btf.resolve(id)?, name, 0, &mut { MOST_MEMBERS })?;
+            let (inner, of_type) = found.ok_or_else(missing)?;
+            offset = u32::checked_add(offset, inner).ok_or(OUTSIDE)?;
+            id = of_type;
+        }
+        let got = btf.size(id)?;
+        if got != want {
+            let (of, member) = (of.to_owned(), path.to_owned());
+            return Err(BtfError::Size { of, member, got, want });
+        }
+        Ok(offset)
+    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,18 @@
 //! Who holds which socket: one pass over all file descriptors of the host.
 
+mod iterator;
+
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
-use aya::Ebpf;
-use aya::programs::Iter;
-use tcptrace_common::HolderRecord;
+use anyhow::Result;
+pub use iterator::Iterator;
 
-use super::loader::{Globals, Kernel};
+use super::loader::Kernel;
 use super::process::{self, numbered};
-use crate::model::decode::{self, HeldFd};
+use crate::model::decode::{HeldFd, RawHeldFd};
 use crate::model::process::ticks;
-use crate::model::socket::TcpState;
-use crate::model::verdict::HOLDER_STATES;
-
-const PROGRAM: &str = "holders";
 
 /// Where holders are read from.
 pub enum Holders {
@@ -26,12 +20,6 @@ pub enum Holders {
     Iterator(Box<Iterator>),
     /// `/proc/PID/fd`: one `readlink` a descriptor, by inode.
     Proc,
-}
-
-/// The loaded iterator program.
-pub struct Iterator {
-    ebpf: Ebpf,
-    buffer: Vec<u8>,
 }
 
 /// One descriptor of one process.
@@ -45,11 +33,9 @@ pub struct FdOf {
     pub fd: u32,
 }
 
-/// What a pass found.
-#[derive(Debug, Default)]
+/// What a pass found besides what it has shown.
+#[derive(Debug)]
 pub struct Pass {
-    /// Descriptors with everything the kernel knows of their sockets, from the iterator.
-    pub held: Vec<HeldFd>,
     /// Descriptors by inode of their socket, from `/proc`.
     pub by_inode: HashMap<u64, Vec<FdOf>>,
     /// Whether every process could be looked into.
@@ -67,14 +53,20 @@ impl Holders {
         }
     }
 
-    /// One pass. `/proc` looks only for the sockets with `inodes`.
+    /// One pass. The iterator shows `each` descriptor with everything that the kernel knows of its
+    /// socket; `/proc` looks only for the sockets with `inodes`.
     ///
     /// # Errors
     /// If the iterator cannot be read.
-    pub fn pass(&mut self, inodes: &dyn Fn(u64) -> bool) -> Result<Pass> {
+    pub fn pass(
+        &mut self,
+        inodes: impl Fn(u64) -> bool,
+        each: impl FnMut(RawHeldFd, &HeldFd),
+    ) -> Result<Pass> {
         match self {
             Self::Iterator(iterator) => {
-                Ok(Pass { held: iterator.read()?, by_inode: HashMap::new(), complete: true })
+                iterator.read(None, each)?;
+                Ok(Pass { by_inode: HashMap::new(), complete: true })
             }
             Self::Proc => Ok(scan_proc(inodes)),
         }
@@ -94,63 +86,10 @@ impl Holders {
     }
 }
 
-impl Iterator {
-    fn load(kernel: &mut Kernel) -> Result<Self> {
-        let globals = Globals {
-            ring_bytes: None,
-            high_water: u64::MAX,
-            holder_states: HOLDER_STATES,
-            on_cpu: false,
-            stacks: false,
-        };
-        let ebpf = kernel.load(&globals, |ebpf, btf| program(ebpf)?.load("task_file", btf))?;
-        // Sockets are joined with sock_diag's by their cookies.
-        ensure!(kernel.has_cookies(), "the programs of this kernel cannot read socket cookies");
-        let mut iterator = Self { ebpf, buffer: Vec::new() };
-        iterator.prove()?;
-        Ok(iterator)
-    }
-
-    /// Looks for a listener of our own. In a nested pid namespace the kernel's pids are not ours.
-    fn prove(&mut self) -> Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let cookie = rustix::net::sockopt::socket_cookie(&listener)?;
-        let (local, inode) = (listener.local_addr()?, rustix::fs::fstat(&listener)?.st_ino);
-        let ours = self.read()?.into_iter().find(|fd| fd.inode == inode);
-        let ours = ours.context("a pass over all descriptors does not show our own")?;
-        ensure!(
-            (ours.key.cookie(), ours.endpoints.local, ours.state)
-                == (Some(cookie), local, TcpState::Listen),
-            "a pass over all descriptors shows our own listener as {ours:?}"
-        );
-        ensure!(
-            ours.pid == std::process::id(),
-            "this is a nested pid namespace: the kernel calls us {}",
-            ours.pid
-        );
-        Ok(())
-    }
-
-    fn read(&mut self) -> Result<Vec<HeldFd>> {
-        let program = program(&mut self.ebpf)?;
-        let link = program.attach().context("cannot attach the iterator")?;
-        let mut file = program.take_link(link)?.into_file().context("cannot open the iterator")?;
-        self.buffer.clear();
-        file.read_to_end(&mut self.buffer).context("cannot read the iterator")?;
-        let records = self.buffer.chunks_exact(size_of::<HolderRecord>());
-        Ok(records.filter_map(|record| decode::held_fd(record).ok()).collect())
-    }
-}
-
-fn program(ebpf: &mut Ebpf) -> Result<&mut Iter, aya::programs::ProgramError> {
-    let program = ebpf.program_mut(PROGRAM).expect("the object is compiled in");
-    program.try_into()
-}
-
 /// Every process's descriptors. A table that a thread has unshared from its leader's is looked
 /// into as well, and so are those of a process whose leader has exited.
-fn scan_proc(wanted: &dyn Fn(u64) -> bool) -> Pass {
-    let mut pass = Pass { complete: true, ..Pass::default() };
+fn scan_proc(wanted: impl Fn(u64) -> bool) -> Pass {
+    let mut pass = Pass { by_inode: HashMap::new(), complete: true };
     for process in process::pids() {
         let dir = Path::new("/proc").join(process.to_string());
         let mut threads = numbered(&dir.join("task")).collect::<Vec<_>>();
@@ -206,13 +145,15 @@ impl From<&HeldFd> for FdOf {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
     fn proc_shows_a_socket_of_our_own() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let inode = rustix::fs::fstat(&listener).unwrap().st_ino;
-        let pass = scan_proc(&|wanted| wanted == inode);
+        let pass = scan_proc(|wanted| wanted == inode);
         use std::os::fd::AsRawFd as _;
         let fd = listener.as_raw_fd().cast_unsigned();
         let ours = FdOf { pid: std::process::id(), start_ticks: None, fd };

@@ -1,12 +1,16 @@
 //! Loading the kernel programs, with what they must know of this kernel.
 
-use std::fs;
+mod blob;
+mod iterator;
+
+use core::cell::OnceCell;
 use std::io;
 
 use anyhow::{Result, anyhow};
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Pod};
+use blob::Blob;
 use tcptrace_common::{Offsets, feature};
 
 use super::btf::{self, KERNEL_BTF};
@@ -43,9 +47,12 @@ pub struct Kernel {
 
 /// What its BTF tells.
 struct Types {
-    btf: Btf,
+    /// All of them, as aya wants to have them: read when it does.
+    all: OnceCell<Result<Btf, Advice>>,
     offsets: Offsets,
     arguments: [Option<usize>; 2],
+    /// The function that the iterator over descriptors is attached to, if there is one.
+    iterator: Option<u32>,
 }
 
 /// The functions whose arguments are counted: their number has changed, and a program for another
@@ -92,33 +99,44 @@ impl Kernel {
         globals: &Globals,
         load: impl Fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>,
     ) -> Result<Ebpf> {
-        let Types { btf, offsets, .. } = self.types.as_ref().map_err(Clone::clone)?;
+        self.fit(|types, features| {
+            let btf = types.all()?;
+            let mut ebpf = object(globals, features, Some(btf), &types.offsets)?;
+            load(&mut ebpf, btf)?;
+            Ok(ebpf)
+        })
+    }
+
+    /// Has `load` load programs that need the kernel's types, with fewer of the optional helpers if it
+    /// says by a [`ProgramError`] that the kernel refuses.
+    fn fit<T>(&mut self, load: impl Fn(&Types, u32) -> Result<T>) -> Result<T> {
+        let types = self.types.as_ref().map_err(Clone::clone)?;
         let mut features = self.features;
         loop {
-            let mut ebpf = object(globals, features, Some(btf), offsets)?;
-            let loaded = load(&mut ebpf, btf);
-            if let Err(ProgramError::LoadError { verifier_log, .. }) = &loaded {
+            let error = match load(types, features) {
+                Ok(loaded) => {
+                    self.features = features;
+                    return Ok(loaded);
+                }
+                Err(error) => error.downcast::<ProgramError>()?,
+            };
+            if let ProgramError::LoadError { verifier_log, .. } = &error {
                 let log = verifier_log.to_string();
                 let why = verdict(&log).unwrap_or("no reason given");
                 tracing::debug!("refused with features {features:#x}: {why}");
             }
-            match loaded {
-                Ok(()) => {
-                    self.features = features;
-                    return Ok(ebpf);
-                }
-                Err(error) if features == 0 || is_refusal(&error) => {
-                    return Err(explain(error.into()));
-                }
+            features = match features {
+                0 => return Err(explain(error.into())),
+                _ if is_refusal(&error) => return Err(explain(error.into())),
                 // A verifier may have had enough of it.
-                Err(_) if features & feature::PYTHON != 0 => features &= !feature::PYTHON,
+                _ if features & feature::PYTHON != 0 => features & !feature::PYTHON,
                 // From the newest to the oldest: 5.15 has a task's registers, 5.12 cookies, 5.11 the
                 // current task.
-                Err(_) if features & feature::STACKS != 0 => features &= !feature::STACKS,
-                Err(_) if features & feature::COOKIE != 0 => features &= !feature::COOKIE,
-                Err(_) if features & feature::TASK_BTF != 0 => features = feature::PROBE_READ,
-                Err(_) => features = 0,
-            }
+                _ if features & feature::STACKS != 0 => features & !feature::STACKS,
+                _ if features & feature::COOKIE != 0 => features & !feature::COOKIE,
+                _ if features & feature::TASK_BTF != 0 => feature::PROBE_READ,
+                _ => 0,
+            };
         }
     }
 
@@ -138,7 +156,7 @@ impl Kernel {
 
     /// The kernel's types, for programs that are loaded beside others.
     pub fn btf(&self) -> Option<&Btf> {
-        self.types.as_ref().ok().map(|types| &types.btf)
+        self.types.as_ref().ok()?.all().ok()
     }
 
     /// How many arguments `tcp_recvmsg` takes.
@@ -184,13 +202,17 @@ impl Kernel {
 
 impl Types {
     fn read() -> Result<Self, Advice> {
-        let bytes = fs::read(KERNEL_BTF).map_err(|error| no_btf(&error))?;
-        let offsets = btf::offsets(&bytes).map_err(|error| unfit(&error.to_string()))?;
-        let btf = Btf::parse(&bytes, aya::Endianness::default())
-            .map_err(|error| unfit(&error.to_string()))?;
-        let arguments =
-            btf::arguments(&bytes, COUNTED).map_err(|error| unfit(&error.to_string()))?;
-        Ok(Self { btf, offsets, arguments })
+        let bytes = Blob::open(KERNEL_BTF).map_err(|error| no_btf(&error))?;
+        let btf = btf::Btf::parse(bytes.get()).map_err(|error| unfit(&error.to_string()))?;
+        let offsets = btf::offsets(&btf).map_err(|error| unfit(&error.to_string()))?;
+        let arguments = COUNTED.map(|function| btf.arguments(function).ok());
+        let iterator = btf.function(iterator::FUNCTION).ok();
+        Ok(Self { all: OnceCell::new(), offsets, arguments, iterator })
+    }
+
+    fn all(&self) -> Result<&Btf, Advice> {
+        let read = || Btf::from_sys_fs().map_err(|error| unfit(&error.to_string()));
+        self.all.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -16,12 +16,13 @@ use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::BtfTracePoint;
 use aya_log::EbpfLogger;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
+use aya_obj::generated::{bpf_cmd, bpf_prog_info};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use deeds::{Deeds, Place};
 
+use super::bpf::{bpf, nothing};
 use super::loader::{Globals, Kernel};
 use super::stacks::Stacks;
 use super::{host, netns};
@@ -352,23 +353,14 @@ fn program<'a>(
 
 /// The kernel's account of a loaded program. aya does not tell of `recursion_misses`.
 fn program_info(program: &aya::programs::ProgramFd) -> Result<bpf_prog_info> {
-    // SAFETY: all zeros is a valid value of these plain structures.
-    let (mut info, mut attr) =
-        unsafe { (mem::zeroed::<bpf_prog_info>(), mem::zeroed::<bpf_attr>()) };
+    // SAFETY: all zeros is a valid value of this plain structure.
+    let mut info = unsafe { mem::zeroed::<bpf_prog_info>() };
+    let mut attr = nothing();
     attr.info.bpf_fd = program.as_fd().as_raw_fd().cast_unsigned();
     attr.info.info_len = size_of::<bpf_prog_info>() as u32;
     attr.info.info = (&raw mut info).addr() as u64;
     // SAFETY: `attr` names a buffer of the length it says, which outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            bpf_cmd::BPF_OBJ_GET_INFO_BY_FD as libc::c_ulong,
-            &raw mut attr,
-            size_of::<bpf_attr>(),
-        )
-    };
-    if result < 0 {
-        return Err(std::io::Error::last_os_error()).context("cannot ask for the program's info");
-    }
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }
+        .context("cannot ask for the program's info")?;
     Ok(info)
 }

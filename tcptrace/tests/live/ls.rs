@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::host::{Namespace, ss};
+use crate::metrics::wait_until;
 use crate::watcher::{command, finish};
 
 pub fn trials() -> Vec<Trial> {
@@ -35,6 +36,14 @@ fn every_kind_in_one_namespace() {
     let unaccepted = client.connect("127.0.0.1", listener.local_port);
     client.close(unaccepted);
 
+    let half_closed = |port| {
+        let sockets = ss(Some(&namespace), port).into_iter();
+        sockets.filter(|s| s.state == "CLOSE-WAIT" || s.state == "FIN-WAIT-2").count()
+    };
+    let ports = [unread.0, waiting.0, closed.0, unaccepted].map(|socket| socket.local_port);
+    let by_ss = || ports.into_iter().chain([listener.local_port]).map(half_closed).sum::<usize>();
+    // A FIN may be acknowledged only after 40 ms.
+    wait_until("both ends of four connections", by_ss, |shown| *shown == 8);
     let lines = ls(&["--netns", &namespace.name]);
     let find = |cookie: u64| {
         let cookie = cookie.to_string();
@@ -51,13 +60,7 @@ fn every_kind_in_one_namespace() {
     assert_eq!(not_accepted.len(), 1);
     assert_eq!(not_accepted[0]["blame"]["pid"], server.pid());
     assert!(lines.iter().all(|line| line["type"] == "socket" && line["age_is"] == "at_least"));
-    let half_closed = |port| {
-        let sockets = ss(Some(&namespace), port).into_iter();
-        sockets.filter(|s| s.state == "CLOSE-WAIT" || s.state == "FIN-WAIT-2").count()
-    };
-    let ports = [unread.0, waiting.0, closed.0, unaccepted].map(|socket| socket.local_port);
-    let by_ss = ports.into_iter().chain([listener.local_port]).map(half_closed).sum::<usize>();
-    assert_eq!(lines.len(), by_ss);
+    assert_eq!(lines.len(), by_ss());
     assert_eq!(ls(&["--netns", &namespace.name, "--verdict", "orphan"]).len(), 3);
     assert_eq!(ls(&["--netns", &namespace.name, "--min-age", "1h"]).len(), 0);
 }

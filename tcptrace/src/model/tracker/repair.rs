@@ -77,13 +77,8 @@ impl Tracker {
             }
             None => {}
         }
-        let bound = now.before(socket.age_min);
-        let earliest = socket.age_max.map_or(Instant::default(), |age| now.before(age).min(bound));
-        // What another run has seen is that very moment, so that the parts of its record meet.
-        let (since, earliest, exact) = socket
-            .seen
-            .map_or((bound, earliest, false), |seen| (seen.since, seen.since_earliest, seen.exact));
-        let live = Live::new(key, state, since, false);
+        let stay = Stay::observed(key, socket, now);
+        let live = Live::new(key, state, stay.since, false);
         let (slot, ended) = match known {
             Some((found, before)) => {
                 self.sockets[found.slot] = live;
@@ -92,7 +87,7 @@ impl Tracker {
             }
             None => (self.sockets.insert(live), None),
         };
-        self.begin(slot, Kept::shown(now, (slot, socket), (earliest, exact)));
+        self.begin(slot, Kept::of(slot, &stay));
         if self.identity == Identity::Address && key == socket.key {
             self.unplaced.add(key, socket.endpoints);
         }

@@ -9,7 +9,6 @@ use super::sockets::{Live, Sockets};
 use crate::model::deadlines::Deadlines;
 use crate::model::event::{Circumstances, Progress, Transition};
 use crate::model::slab::Slab;
-use crate::model::snapshot::Observed;
 use crate::model::socket::{Endpoints, NetNs, StayState};
 use crate::model::stay::{Ended, EndedBy, Stay, StayId};
 use crate::model::time::Instant;
@@ -102,19 +101,15 @@ impl Kept {
         kept
     }
 
-    /// What a snapshot of `now` shows of the socket in slot `socket`, and when it can have begun.
-    pub fn shown(
-        now: Instant,
-        (socket, shown): (u32, &Observed),
-        (earliest, exact): (Instant, bool),
-    ) -> Self {
-        let mut kept = Self::new(shown.state, socket, shown.endpoints);
-        kept.cookie = shown.key.cookie().unwrap_or(0);
-        kept.netns = shown.netns.0;
-        kept.since_earliest = earliest;
-        kept.progress_at = now;
-        kept.set_progress(shown.progress);
-        kept.marks |= marked(shown.orphan, mark::ORPHAN) | marked(exact, mark::EXACT);
+    /// What is kept of `stay`, which began with the clock of the socket in slot `socket`.
+    pub fn of(socket: u32, stay: &Stay) -> Self {
+        let mut kept = Self::new(stay.state, socket, stay.endpoints);
+        kept.cookie = stay.cookie.unwrap_or(0);
+        kept.netns = stay.netns.map_or(0, |netns| netns.0);
+        kept.since_earliest = stay.since_earliest;
+        kept.progress_at = stay.progress_at;
+        kept.set_progress(stay.progress);
+        kept.marks |= marked(stay.orphan, mark::ORPHAN) | marked(stay.exact, mark::EXACT);
         kept
     }
 

@@ -3,8 +3,7 @@
 use core::fmt::{self, Display};
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
+use super::table::{Table, left, right};
 use super::words::{Age, Count, Ends, Holders};
 use crate::model::release::{Account, Asker, Means, Outcome};
 use crate::model::time::Instant;
@@ -23,29 +22,24 @@ pub fn released<'a>(
     means: Means,
     now: Instant,
 ) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["STATE", "AGE", "VERDICT", "SURE", "LOCAL", "REMOTE", "HOLDERS", "RESULT"]);
-    for (Row { stay, evidence, finding }, outcome) in rows {
-        let least = if stay.exact { "" } else { "≥ " };
-        table.add_row([
-            stay.state.to_string(),
-            format!("{least}{}", Age(stay.age(now))),
-            finding.verdict.name().to_owned(),
-            if finding.confidence == Confidence::High { "yes" } else { "no" }.to_owned(),
-            stay.endpoints.local.to_string(),
-            stay.endpoints.remote.to_string(),
-            Holders(evidence.holders.as_deref(), finding).to_string(),
-            Result(outcome, means).to_string(),
+    let (state, age, verdict) = (left("STATE"), right("AGE"), left("VERDICT"));
+    let (sure, local, remote) = (left("SURE"), left("LOCAL"), left("REMOTE"));
+    let (holders, result) = (left("HOLDERS"), left("RESULT"));
+    let mut table = Table::new([state, age, verdict, sure, local, remote, holders, result]);
+    for (row, outcome) in rows {
+        let Row { stay, evidence, finding } = &row;
+        table.row([
+            &stay.state,
+            &row.age(now),
+            &finding.verdict.name(),
+            if finding.confidence == Confidence::High { &"yes" } else { &"no" },
+            &stay.endpoints.local,
+            &stay.endpoints.remote,
+            &Holders(evidence.holders.as_deref(), finding),
+            &Result(outcome, means),
         ]);
     }
-    if let Some(age) = table.column_mut(1) {
-        age.set_cell_alignment(CellAlignment::Right);
-    }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim())?;
-    }
-    Ok(())
+    table.lines().try_for_each(|line| line.write(out))
 }
 
 /// The words for one outcome.

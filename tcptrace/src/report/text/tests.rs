@@ -4,10 +4,10 @@ use std::sync::Arc;
 use super::*;
 use crate::model::condition::{Measure, Scope};
 use crate::model::event::OnCpu;
-use crate::model::evidence::Sources;
+use crate::model::evidence::{Evidence, Sources};
 use crate::model::process::tests::process;
 use crate::model::socket::{Endpoints, NetNs, SocketKey, StayState, TcpState};
-use crate::model::stay::{Ended as EndedStay, EndedBy};
+use crate::model::stay::{Ended as EndedStay, EndedBy, Stay};
 use crate::model::verdict::find;
 use crate::report::samples;
 
@@ -81,11 +81,11 @@ fn a_table_of_sockets() {
     let evidence = Evidence { holders: None, sources: Sources::default(), ..Evidence::default() };
     let stay = Stay { state: StayState::FinWait2, exact: false, orphan: true, ..firing.stay };
     let finding = find(&stay, &evidence, Duration::from_secs(60));
-    let rows = [
-        Row { stay: &firing.stay, evidence: &firing.evidence, finding: &firing.finding },
-        Row { stay: &stay, evidence: &evidence, finding: &finding },
-    ];
-    insta::assert_snapshot!(print(|out| sockets(out, &rows, firing.at)));
+    let mut sockets = Sockets::new(firing.at);
+    let Alert { stay: held, evidence: known, finding: found, .. } = &firing;
+    sockets.add(&Row { stay: held, evidence: known, finding: found });
+    sockets.add(&Row { stay: &stay, evidence: &evidence, finding: &finding });
+    insta::assert_snapshot!(print(|out| sockets.lines().try_for_each(|line| line.write(out))));
 }
 
 #[test]

@@ -34,9 +34,12 @@ pub fn held(expected: &Expected, look: &Look) -> Result<bool, Failure> {
 pub fn unaccepted(expected: &Expected, rehearsal: bool) -> Result<Outcome, Failure> {
     let expected = *expected;
     let done = there(expected.netns, move || {
-        let shown = sockdiag::dump(expected.state.state().bit())?;
         let key = SocketKey::new(expected.cookie, 0);
-        Ok(match shown.into_iter().find(|socket| socket.key == key) {
+        let mut shown = None;
+        sockdiag::dump(expected.state.state().bit(), |socket| {
+            shown = Some(socket.get()).filter(|socket| socket.key == key).or(shown);
+        })?;
+        Ok(match shown {
             None => Outcome::Gone(Gone::Closed),
             // Somebody has it now, and may use it.
             Some(socket) if socket.inode != 0 => Outcome::Refused(Refusal::InUse),

@@ -44,8 +44,8 @@ pub fn look(fd: &impl AsFd, at: Instant) -> io::Result<Option<Look>> {
         state: TcpState::try_from(state).map_err(io::Error::other)?,
         endpoints: endpoints(fd)?,
         send_queue: unacknowledged(fd)?,
-        last_send: moved(DATA_SEGMENTS_OUT, ages.last_send),
-        last_recv: moved(DATA_SEGMENTS_IN, ages.last_recv),
+        last_send: moved(DATA_SEGMENTS_OUT, ages.last_send()),
+        last_recv: moved(DATA_SEGMENTS_IN, ages.last_recv()),
         device: device(fd),
     }))
 }
