@@ -17,7 +17,8 @@ use super::namespace::Namespace;
 use crate::shell::{run, target};
 
 /// Where tools find tracepoints; it is mounted for each alone.
-const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
+const MOUNT: &str =
+    "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; }";
 /// The same as `tcpstates` prints.
 const SCRIPT: &str = r#"tracepoint:sock:inet_sock_set_state /args->protocol == 6/ {
     printf("%lx %d %s %s %d %s %d %d -> %d\n", args->skaddr, pid, comm, ntop(args->family, args->saddr),
