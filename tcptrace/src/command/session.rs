@@ -19,7 +19,7 @@ use crate::sys::probe::{Probe, Source, Wanted};
 /// How often the ring is drained: no event waits longer.
 pub const DRAIN: Duration = Duration::from_millis(50);
 /// And how often at least, however little comes: a ring that fills up wakes in any case.
-pub const DRAIN_QUIET: Duration = Duration::from_millis(200);
+pub const DRAIN_QUIET: Duration = Duration::from_millis(250);
 /// How often the kernel is asked what it lost.
 pub const ACCOUNT: Duration = Duration::from_secs(1);
 /// At the end of a run, how long a record may still be in the making: the program that writes it

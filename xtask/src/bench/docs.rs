@@ -54,6 +54,11 @@ fn describe(setting: &Setting) -> String {
     )
 }
 
+/// Follows the targets.
+const WHY: &str = "\nWhat was done to get there, what did not help, and what is in the way of a target that is \
+                   missed: [0009](decisions/0009-table-of-sockets.md), [0010](decisions/0010-ls.md), \
+                   [0011](decisions/0011-cache-lines.md).\n";
+
 fn targets(page: &mut String, results: &Results) -> Result<()> {
     page.push_str("\n## Targets\n\n| | wanted | measured | |\n|---|---|---|---|\n");
     for target in results.parts.iter().flat_map(|part| &part.targets) {
@@ -61,6 +66,7 @@ fn targets(page: &mut String, results: &Results) -> Result<()> {
         let (what, wanted, measured) = (&target.what, target.wanted(), show(target.measured));
         writeln!(page, "| {what} | {wanted} | {measured} | {verdict} |")?;
     }
+    page.push_str(WHY);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::load::Load;
 use super::namespace::Namespace;
 use crate::shell::{run, target};
 
-/// Where tools find tracepoints; it is mounted for each alone.
+/// Where tools find tracepoints: mounted for each alone, unless it is mounted for all.
 const MOUNT: &str =
     "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; }";
 /// The same as `tcpstates` prints.
