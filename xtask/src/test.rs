@@ -73,6 +73,7 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     if filter.is_some() {
         return Ok(());
     }
+    instructions::guard()?;
     step("tests on other kernels, under emulation");
     let guests = vm::Options { all: slow, jobs: 2, cpus: 1, ..vm::Options::default() };
     vm::run(&guests)?;
@@ -81,7 +82,6 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
     }
     fuzz::miri()?;
     fuzz::fuzz(Duration::from_secs(20), None, false)?;
-    instructions::guard()?;
     step("tests where something is taken away");
     vm::run(&vm::Options {
         all: false,

@@ -14,22 +14,23 @@ use crate::shell::{show, step};
 const CONNECTIONS: u64 = 20_000;
 /// Transitions of a connection.
 const TRANSITIONS: f64 = 10.0;
-/// What a transition takes at most, with a tenth to spare for another compiler. Whoever makes it take
-/// more on purpose says so in docs/decisions, and here.
-const AT_MOST: f64 = 600.0;
+/// What a transition takes at most as the tests are built, with a tenth to spare for another compiler.
+/// Whoever makes it take more on purpose says so in docs/decisions, and here.
+const AT_MOST: f64 = 1380.0;
 
-/// Fails if decoding and folding a transition has become dearer.
+/// Fails if decoding and folding a transition has become dearer. Optimised as what is shipped it takes
+/// less than half (docs/benchmarks.md); but that would have to be built for this alone.
 pub fn guard() -> Result<()> {
     setup::valgrind()?;
-    let tools = build::benches()?;
+    let core = build::core()?;
     step("instructions a transition");
-    let count = of_a_transition(&tools.core)?;
+    let count = of_a_transition(&core)?;
     println!("{count:.1} instructions a transition, of {AT_MOST} at most");
     ensure!(
         count <= AT_MOST,
         "decoding and folding a transition takes {count:.1} instructions, more than {AT_MOST}: \
          valgrind --tool=callgrind {} fold {CONNECTIONS} shows where",
-        tools.core.display()
+        core.display()
     );
     Ok(())
 }
