@@ -40,6 +40,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 const LEAVING: Duration = Duration::from_secs(1);
 /// Outputs for which there is room at any time.
 const OUTPUTS: usize = 64;
+
 /// What the core is told.
 #[derive(Debug)]
 pub enum Input<'a> {

@@ -29,8 +29,6 @@ use rustix::io::Errno;
 
 use crate::model::code::{PathId, Stack};
 
-/// How long a copy of a stack waits at most until its process's mappings are read, where many come.
-const DRAIN: Duration = Duration::from_millis(50);
 /// How long a name is waited for: longer than [`namer`] takes.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -85,8 +83,8 @@ fn work(
         // A process may end soon after its stack was copied, and a Python that has just begun has to be
         // known before its first copy: so the first is taken in at once, and what follows soon after it
         // together.
-        let more = collector.drain();
-        if wait(&collector, &questions, more)? {
+        let again = collector.drain();
+        if wait(&collector, &questions, again)? {
             let mut number = [0; size_of::<u32>()];
             match questions.read_exact(&mut number) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
@@ -101,16 +99,21 @@ fn work(
     }
 }
 
-/// Waits for a question, and says whether there is one; for something in the rings as well or, if `more` is
-/// sure to come, for a moment.
-fn wait(collector: &Collector, questions: &PipeReader, more: bool) -> io::Result<bool> {
+/// Waits for a question, and says whether there is one; `for_long`, or for something in the rings as well.
+fn wait(
+    collector: &Collector,
+    questions: &PipeReader,
+    for_long: Option<Duration>,
+) -> io::Result<bool> {
     let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
     let [stacks, execs] = collector.rings();
     let mut fds = [questions.as_fd(), stacks, execs].map(readable);
-    let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(DRAIN.subsec_nanos()) };
-    let ready = match more {
-        true => poll(&mut fds[..1], Some(&moment)),
-        false => poll(&mut fds, None),
+    let ready = match for_long {
+        Some(moment) => {
+            let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(moment.subsec_nanos()) };
+            poll(&mut fds[..1], Some(&moment))
+        }
+        None => poll(&mut fds, None),
     };
     match ready {
         Ok(_) | Err(Errno::INTR) => Ok(!fds[0].revents().is_empty()),

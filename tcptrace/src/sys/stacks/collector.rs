@@ -1,5 +1,6 @@
 //! The thread's end: copies as they come, and their names.
 
+use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use super::record::{self, Record, Thread};
 use crate::model::code::{PathId, Stack};
 use crate::sys::process;
 
+/// Where there was something, more is likely to follow, and is taken in together: copies, before their
+/// processes end, and programs that begin, before they are Pythons that are up.
+const DRAIN: Duration = Duration::from_millis(10);
 /// Copies that are kept: 16 KiB each at most.
 const KEPT: usize = 512;
 
@@ -57,9 +61,9 @@ impl Collector {
     }
 
     /// Takes in what was copied. The sooner after the copy the better: a process that has ended has
-    /// no mappings any more. Says whether there was anything, or is to be looked at again.
-    pub(super) fn drain(&mut self) -> bool {
-        let mut more = self.pythons.meet_new();
+    /// no mappings any more. Says how soon to come again, if there was anything or is to be looked at again.
+    pub(super) fn drain(&mut self) -> Option<Duration> {
+        let (mut more, soonest) = self.pythons.meet_new();
         // Many copies of one process mostly come together.
         let mut processes = HashMap::<u32, (Vec<Mapping>, Option<u64>)>::new();
         while let Some(record) = self.ring.next() {
@@ -86,7 +90,7 @@ impl Collector {
             self.order.push_back(path);
             self.kept.insert(path, Kept::Captured(Box::new(captured)));
         }
-        more
+        soonest.or(more.then_some(DRAIN))
     }
 
     /// Readable when there is something to [`Self::drain`].

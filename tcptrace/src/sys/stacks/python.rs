@@ -3,9 +3,11 @@
 pub mod code;
 pub mod lines;
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Instant;
 
 use aya::maps::{HashMap as BpfMap, MapData, RingBuf};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
@@ -17,8 +19,10 @@ use crate::model::code::{Frame, Stack};
 
 /// The version whose layout is known: the upper half of the 32 bits of `Py_Version`.
 const VERSION: u64 = 0x030b;
-/// How often a process that has begun is looked at.
-const LOOKS: u8 = 5;
+/// For how long a process that has begun is looked at, and how soon again: Python can be up, and copies of
+/// its stack come, after thirty milliseconds.
+const LOOKED_AT: Duration = Duration::from_millis(250);
+const SOON: Duration = Duration::from_millis(2);
 /// From so many on, those that have ended are forgotten.
 const KNOWN: usize = 4096;
 /// Any program can call itself Python: no larger file is read, no more of a process's files are,
@@ -32,9 +36,9 @@ pub(super) struct Pythons {
     map: BpfMap<MapData, u32, u64>,
     known: HashMap<u32, Known>,
     execs: RingBuf<MapData>,
-    /// Processes that run Python by their names, and how often they are looked at yet: a library is
-    /// mapped a moment after the program.
-    new: Vec<(u32, u8)>,
+    /// Processes that run Python by their names, and when they were heard of: a library is mapped a moment
+    /// after the program.
+    new: Vec<(u32, Instant)>,
 }
 
 struct Known {
@@ -67,9 +71,10 @@ impl Pythons {
         self.execs.as_fd()
     }
 
-    /// Tells the kernel side of those that have begun since the last time. Says whether there were any, or
-    /// one is to be looked at again.
-    pub(super) fn meet_new(&mut self) -> bool {
+    /// Tells the kernel side of those that have begun since the last time. Says whether there were any, and
+    /// how soon one is to be looked at again.
+    pub(super) fn meet_new(&mut self) -> (bool, Option<Duration>) {
+        let now = Instant::now();
         let mut any = false;
         while let Some(record) = self.execs.next() {
             any = true;
@@ -78,17 +83,22 @@ impl Pythons {
             // Most are not, and that costs one look at a link.
             let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
             if exe.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python")) {
-                self.new.push((pid, LOOKS));
+                self.new.push((pid, now));
             }
         }
-        for (pid, looks) in std::mem::take(&mut self.new) {
+        let mut soonest = None;
+        for (pid, since) in std::mem::take(&mut self.new) {
             let Some(start_ticks) = process::start_ticks(pid) else { continue };
             self.meet(pid, start_ticks, &maps::read(pid));
-            if looks > 1 && !self.known.contains_key(&pid) {
-                self.new.push((pid, looks - 1));
+            let age = now.duration_since(since);
+            if age < LOOKED_AT && !self.known.contains_key(&pid) {
+                self.new.push((pid, since));
+                // Half as old again each time.
+                let pause = (age / 2).max(SOON);
+                soonest = Some(soonest.map_or(pause, |soonest| pause.min(soonest)));
             }
         }
-        any || !self.new.is_empty()
+        (any, soonest)
     }
 
     /// Tells the kernel side of every process that runs Python now.
