@@ -23,10 +23,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TCPTRACE_EBPF_OBJECT"))
 #[cfg(not(ebpf_object))]
 static OBJECT: &[u8] = &[];
 
-/// A page.
-const SMALLEST_RING: u32 = 4096;
-/// An LRU table wants some room for each CPU.
-const SMALLEST_TABLE: u32 = 1024;
 /// Everything that a kernel may lack.
 const NEWEST: u32 = feature::COOKIE | feature::TASK_BTF | feature::STACKS | feature::PYTHON;
 /// What loading fails without.
@@ -61,9 +57,8 @@ const COUNTED: [&str; 2] = ["tcp_recvmsg", "inet_csk_accept"];
 
 /// Globals that only some programs have.
 pub struct Globals {
-    /// Size of the transitions' ring in bytes, a power of two and at least a page. `None`: this load
-    /// has no use for the object's maps, which are made as small as may be.
-    pub ring_bytes: Option<u32>,
+    /// Size of the transitions' ring in bytes, a power of two and at least a page.
+    pub ring_bytes: u32,
     /// Bytes waiting in it from which the reader is woken.
     pub high_water: u64,
     /// The states that a holder pass shows, a bit each.
@@ -227,17 +222,7 @@ fn object(globals: &Globals, features: u32, btf: Option<&Btf>, offsets: &Offsets
         .override_global("FEATURES", &features, true)
         .override_global("HIGH_WATER", &globals.high_water, true)
         .override_global("HOLDER_STATES", &globals.holder_states, true)
-        .map_max_entries("TRANSITIONS", globals.ring_bytes.unwrap_or(SMALLEST_RING));
-    if globals.ring_bytes.is_none() {
-        loader
-            .map_max_entries("DEEDS", SMALLEST_RING)
-            .map_max_entries("STACKS", SMALLEST_RING)
-            .map_max_entries("EXECS", SMALLEST_RING)
-            .map_max_entries("PATHS", SMALLEST_TABLE)
-            .map_max_entries("PYTHONS", SMALLEST_TABLE)
-            .map_max_entries("EOF_TOLD", SMALLEST_TABLE)
-            .map_max_entries("OUTLIVING", SMALLEST_TABLE);
-    }
+        .map_max_entries("TRANSITIONS", globals.ring_bytes);
     loader.load(OBJECT).map_err(|error| explain(error.into()))
 }
 

@@ -104,8 +104,7 @@ impl Probe {
         Wanted { ring_bytes, on_cpu, stacks, accepts }: Wanted,
     ) -> Result<Self> {
         let high_water = u64::from(ring_bytes) / 4;
-        let globals =
-            Globals { ring_bytes: Some(ring_bytes), high_water, holder_states: 0, on_cpu, stacks };
+        let globals = Globals { ring_bytes, high_water, holder_states: 0, on_cpu, stacks };
         let mut ebpf = match source {
             Source::Btf => kernel.load(&globals, |ebpf, btf| {
                 let mut load = |name| program(ebpf, name)?.load("inet_sock_set_state", btf);

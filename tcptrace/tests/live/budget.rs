@@ -70,7 +70,7 @@ pub fn measure() {
     let lines = RefCell::new(Vec::new());
     let mut kernel = Kernel::read().unwrap();
     let globals = Globals {
-        ring_bytes: None,
+        ring_bytes: 4096,
         high_water: u64::MAX,
         holder_states: u32::MAX,
         on_cpu: true,

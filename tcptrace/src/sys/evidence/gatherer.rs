@@ -81,7 +81,7 @@ impl Gatherer {
         let namespaces: Option<HashSet<_>> = stays.clone().map(|stay| stay.netns).collect();
         let wanted = |netns| namespaces.as_ref().is_none_or(|these| these.contains(&netns));
         let dumps = self.dumper.dump(SHOWN, wanted);
-        let mut view = View::take(looked_at, &mut self.holders, dumps)?;
+        let mut view = View::take(looked_at, &mut self.holders, || Ok(dumps))?;
         if !stays.clone().all(Stay::is_located) {
             view.find_unlocated();
         }

@@ -7,10 +7,8 @@ use std::thread;
 use anyhow::{Result, anyhow};
 use rustc_hash::FxHashSet;
 
-use super::dump::{Dumper, Dumps};
-use super::ends::Ends;
+use super::dump::Dumper;
 use super::gatherer::{Gatherer, SHOWN};
-use super::held::Held;
 use super::people::{Known, People};
 use super::snapshot;
 use super::view::View;
@@ -53,14 +51,7 @@ impl Survey {
                 Ok(mut kernel) => Holders::open(Some(&mut kernel)),
                 Err(error) => (Holders::Proc, Some(error)),
             };
-            let first = if holders.is_iterator() {
-                let mut ends = Ends::default();
-                let add = |record: &_| ends.add_record(record);
-                let held = Held::pass(&mut holders, &Dumps::new(), add)?;
-                View::new(began, held, ends, dumps()?, false)
-            } else {
-                View::take(began, &mut holders, dumps()?)?
-            };
+            let first = View::take(began, &mut holders, dumps)?;
             let taken = began..clock::now();
             let known = Known::default();
             Ok((Self { first, second: None, taken, known }, Gatherer::new(holders, None)?, why))

@@ -30,26 +30,24 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Of a look that began at `looked_at` and has asked sock_diag: makes the pass.
-    pub(super) fn take(looked_at: Instant, holders: &mut Holders, dumps: Dumps) -> Result<Self> {
-        let mut ends = Ends::default();
-        let held = Held::pass(holders, &dumps, |record| ends.add_record(record))?;
-        let proc = !holders.is_iterator();
-        if proc {
-            ends.add_shown(&held, &dumps);
-        }
-        Ok(Self::new(looked_at, held, ends, dumps, proc))
-    }
-
-    /// Of a look that began at `looked_at`; `proc`: descriptors were read from `/proc`.
-    pub(super) fn new(
+    /// Of a look that began at `looked_at`: makes the pass. What sock_diag shows is waited for only as
+    /// late as it is needed.
+    pub(super) fn take(
         looked_at: Instant,
-        held: Held,
-        ends: Ends,
-        dumps: Dumps,
-        proc: bool,
-    ) -> Self {
-        Self { looked_at, dumps, held, again: None, ends, unlocated: Unlocated::default(), proc }
+        holders: &mut Holders,
+        dumps: impl FnOnce() -> Result<Dumps>,
+    ) -> Result<Self> {
+        let (mut ends, unlocated) = (Ends::default(), Unlocated::default());
+        let proc = !holders.is_iterator();
+        let (held, dumps) = if proc {
+            let dumps = dumps()?;
+            let held = Held::pass(holders, &dumps, |_| {})?;
+            ends.add_shown(&held, &dumps);
+            (held, dumps)
+        } else {
+            (Held::pass(holders, &Dumps::new(), |record| ends.add_record(record))?, dumps()?)
+        };
+        Ok(Self { looked_at, dumps, held, again: None, ends, unlocated, proc })
     }
 
     /// Has stays found of which not the cookie is known.
