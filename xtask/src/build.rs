@@ -70,12 +70,12 @@ pub const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "tcptrace-ebpf"];
 pub const CHECKED: &str = "checked";
 
 /// Builds the live tests, and with them the tcptrace that they test. Built as this user, run as root.
-pub fn live(object: &Path) -> Result<String> {
+pub fn live(object: &Path) -> Result<PathBuf> {
     live_by(cargo(), object)
 }
 
 /// The same, for [`ARM64`].
-pub fn live_for_arm64(object: &Path) -> Result<String> {
+pub fn live_for_arm64(object: &Path) -> Result<PathBuf> {
     let mut build = cargo();
     let compiler = "aarch64-linux-gnu-gcc";
     build.env("CARGO_BUILD_TARGET", ARM64);
@@ -84,16 +84,18 @@ pub fn live_for_arm64(object: &Path) -> Result<String> {
     live_by(build, object)
 }
 
-fn live_by(mut build: Command, object: &Path) -> Result<String> {
+fn live_by(mut build: Command, object: &Path) -> Result<PathBuf> {
     build.args(["test", "--profile", CHECKED, "--test", "live"]).args(WORKSPACE);
     build.args(["--no-run", "--message-format", "json-render-diagnostics"]).env(OBJECT, object);
-    let messages = output(&mut build)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "live")
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
-        .context("cargo did not say where the live tests are")
+    executable(&output(&mut build)?, "live")
+}
+
+/// Where `messages` say that cargo has put `name`.
+pub fn executable(messages: &str, name: &str) -> Result<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_it = messages.filter(|message| message["target"]["name"] == name);
+    let mut paths = of_it.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next_back().with_context(|| format!("cargo did not say where {name} is"))
 }
 
 /// Builds, then becomes tcptrace.

@@ -224,7 +224,7 @@ fn programs(object: &Path, arch: Arch) -> Result<Programs> {
         Arch::Arm64 => (build::live_for_arm64(object)?, target().join(build::ARM64)),
     };
     let tcptrace = dir.join(build::CHECKED).join("tcptrace");
-    Ok(Programs { arch, live: live.into(), tcptrace, scratch: dir.join("tmp") })
+    Ok(Programs { arch, live, tcptrace, scratch: dir.join("tmp") })
 }
 
 fn settings(options: &Options, programs: &Programs, condition: Condition) -> String {

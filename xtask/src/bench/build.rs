@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::tracers::Tools;
-use crate::build::{BPF_TARGET, CHECKED, OBJECT, WORKSPACE, bpf_cargo, ebpf};
+use crate::build::{BPF_TARGET, CHECKED, OBJECT, WORKSPACE, bpf_cargo, ebpf, executable};
 use crate::shell::{cargo, output, run, step, target};
 
 /// Builds the programs that measure, and tcptrace itself, in release.
@@ -33,14 +32,6 @@ pub fn core() -> Result<PathBuf> {
     build.args(["build", "--profile", CHECKED, "--bench", "core"]).args(WORKSPACE);
     build.args(["--message-format", "json-render-diagnostics"]).env(OBJECT, ebpf()?);
     executable(&output(&mut build)?, "core")
-}
-
-/// Where `messages` say that cargo has put `name`.
-fn executable(messages: &str, name: &str) -> Result<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_it = messages.filter(|message| message["target"]["name"] == name);
-    let mut paths = of_it.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    paths.next_back().with_context(|| format!("cargo did not say where {name} is"))
 }
 
 /// Builds the kernel programs that do next to nothing.
