@@ -276,20 +276,10 @@ mod tests {
 
     fn shown(age: u64, left: u64) -> Observed {
         Observed {
-            key: SocketKey::new(7, 0),
-            skaddr: None,
-            netns: NetNs(1),
-            endpoints: Endpoints {
-                local: "127.0.0.1:4000".parse().unwrap(),
-                remote: "127.0.0.1:80".parse().unwrap(),
-            },
-            state: StayState::FinWait2,
             orphan: true,
             minisocket: Some(Duration::from_secs(left)),
             age_min: Duration::from_secs(age),
-            age_max: None,
-            seen: None,
-            progress: None,
+            ..Observed::example(StayState::FinWait2)
         }
     }
 

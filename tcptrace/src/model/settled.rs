@@ -37,7 +37,6 @@ pub fn is_settled(stay: &Stay, still: &Stillness, now: Instant, apart: Duration)
 mod tests {
     use super::*;
     use crate::model::snapshot::Observed;
-    use crate::model::socket::{Endpoints, NetNs, SocketKey};
 
     const APART: Duration = Duration::from_millis(200);
     const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
@@ -47,22 +46,8 @@ mod tests {
 
     fn settled(state: StayState, orphan: bool, age_ms: u64, still: Stillness) -> bool {
         let now = Instant::from_nanos(3_600_000_000_000);
-        let socket = Observed {
-            key: SocketKey::new(7, 0),
-            skaddr: None,
-            netns: NetNs(1),
-            endpoints: Endpoints {
-                local: "127.0.0.1:80".parse().unwrap(),
-                remote: "127.0.0.1:4000".parse().unwrap(),
-            },
-            state,
-            orphan,
-            minisocket: None,
-            age_min: Duration::from_millis(age_ms),
-            age_max: None,
-            seen: None,
-            progress: None,
-        };
+        let age_min = Duration::from_millis(age_ms);
+        let socket = Observed { orphan, age_min, ..Observed::example(state) };
         is_settled(&Stay::observed(socket.key, &socket, now), &still, now, APART)
     }
 

@@ -112,6 +112,27 @@ impl<'a> Recollection<'a> {
 }
 
 #[cfg(test)]
+impl Observed {
+    /// A held socket of which as little is known as may be.
+    pub(super) fn example(state: StayState) -> Self {
+        let [local, remote] = ["127.0.0.1:80", "127.0.0.1:4000"].map(|end| end.parse().unwrap());
+        Self {
+            key: SocketKey::new(7, 0),
+            skaddr: None,
+            netns: NetNs(1),
+            endpoints: Endpoints { local, remote },
+            state,
+            orphan: false,
+            minisocket: None,
+            age_min: Duration::ZERO,
+            age_max: None,
+            seen: None,
+            progress: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -121,20 +142,9 @@ mod tests {
 
     fn shown(age_min: u64, age_max: Option<u64>) -> Snapshot {
         let socket = Observed {
-            key: SocketKey::new(7, 0),
-            skaddr: None,
-            netns: NetNs(1),
-            endpoints: Endpoints {
-                local: "127.0.0.1:80".parse().unwrap(),
-                remote: "127.0.0.1:4000".parse().unwrap(),
-            },
-            state: StayState::CloseWait,
-            orphan: false,
-            minisocket: None,
             age_min: Duration::from_secs(age_min),
             age_max: age_max.map(Duration::from_secs),
-            seen: None,
-            progress: None,
+            ..Observed::example(StayState::CloseWait)
         };
         Snapshot { half_closed: vec![socket], ..Snapshot::default() }
     }

@@ -158,6 +158,17 @@ fn an_old_record_that_is_read_late_does_not_count_as_newer_than_the_snapshot() {
     assert_eq!((tracker.tracked(), tracker.counts().repaired), (0, 1));
 }
 
+/// What shows of namespace 1, and nothing else.
+fn snapshot_of(sockets: &[Observed]) -> Snapshot {
+    Snapshot {
+        half_closed: sockets.to_vec(),
+        others: Some(FxHashSet::default()),
+        asked: [NetNs(1)].into(),
+        iterated: true,
+        ..Snapshot::default()
+    }
+}
+
 #[test]
 fn a_snapshot_repairs_what_was_lost() {
     let mut tracker = tracker();
@@ -168,15 +179,7 @@ fn a_snapshot_repairs_what_was_lost() {
     tracker.apply(&event(20, 2, Established, CloseWait));
     // Lost: the end of 1, that 3 is half-closed, that 4 is closed.
     tracker.snapshot_begins(seconds(0));
-    let snapshot = Snapshot {
-        half_closed: vec![observed(2, 1, None), observed(3, 7, Some(9))],
-        others: Some(FxHashSet::default()),
-        asked: [NetNs(1)].into(),
-        iterated: true,
-        closed: 0,
-        cost: None,
-        memories: std::collections::HashMap::new(),
-    };
+    let snapshot = snapshot_of(&[observed(2, 1, None), observed(3, 7, Some(9))]);
     let ended = tracker.snapshot_ends(seconds(30), &snapshot, |_| true);
     assert_eq!(ended.len(), 1);
     assert_eq!((ended[0].stay.key.cookie(), ended[0].by), (Some(1), EndedBy::Unknown));

@@ -31,18 +31,6 @@ fn shown_by_ends(port: u16, cookie: u64) -> Observed {
     }
 }
 
-fn snapshot_of(sockets: &[Observed]) -> Snapshot {
-    Snapshot {
-        half_closed: sockets.to_vec(),
-        others: Some(FxHashSet::default()),
-        asked: [NetNs(1)].into(),
-        iterated: true,
-        closed: 0,
-        cost: None,
-        memories: std::collections::HashMap::new(),
-    }
-}
-
 #[test]
 fn an_address_that_is_used_again_is_another_socket() {
     let mut tracker = by_addresses();
