@@ -79,6 +79,7 @@ fn without_the_right_to_load_programs() {
     let (code, out, err) = finish(&mut without);
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("holders are read from /proc"), "{err}");
+    assert!(err.contains("CAP_BPF and CAP_PERFMON are missing"), "{err}");
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let cookie = here.cookie.to_string();
     let ours = lines.iter().find(|line| line["cookie"] == cookie).unwrap();

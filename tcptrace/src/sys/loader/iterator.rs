@@ -16,7 +16,7 @@ use aya_obj::generated::{
 use aya_obj::{Map, Object, VerifierLog};
 use tcptrace_common::Offsets;
 
-use super::{Kernel, OBJECT};
+use super::{Kernel, OBJECT, explain};
 use crate::sys::bpf::{bpf, bpf_fd, nothing};
 
 const PROGRAM: &str = "holders";
@@ -56,7 +56,7 @@ fn load(holder_states: u32, features: u32, offsets: &Offsets, function: u32) -> 
         (program.section_index, program.function_key(), program.license.clone());
     // The other programs' maps are not there.
     object.functions.retain(|&(index, _), _| index == section);
-    let map = make(&globals)?;
+    let map = make(&globals).map_err(explain)?;
     let sections = HashSet::from([section]);
     let maps = iter::once((GLOBALS, map.as_raw_fd(), &globals));
     object.relocate_maps(maps, &sections)?;
