@@ -102,7 +102,7 @@ fn record(dir: &Path) {
         })));
         if serial < 3 {
             let (at, by) = (at(serial + 5).monotonic, EndedBy::Closed);
-            recorder.keep(Entry::Ended(Ended { stay, at, by, reset_sent: None }));
+            recorder.keep(Entry::Ended(Box::new(Ended { stay, at, by, reset_sent: None })));
         }
     }
     recorder.clock(at(10));

@@ -1,5 +1,6 @@
 //! The only place that touches the operating system, and the only one with `unsafe`.
 
+pub mod arguments;
 mod bpf;
 pub mod btf;
 pub mod canary;

@@ -89,7 +89,11 @@ pub fn all(filter: Option<&str>, slow: bool) -> Result<()> {
         ..guests.clone()
     })?;
     step("tests on another processor");
-    vm::run(&vm::Options { all: false, kernels: vec!["arm64".into()], ..guests })
+    vm::run(&vm::Options {
+        all: false,
+        kernels: vec!["arm64-6.1".into(), "arm64".into()],
+        ..guests
+    })
 }
 
 /// The corpus, all at once: its last words are the confusion table.

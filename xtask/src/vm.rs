@@ -28,7 +28,7 @@ use kernels::{Arch, Image, Kernel};
 /// What to run, and in what.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// Kernels by name: 5.10, 6.1, 6.12, 7.2, arm64; all but arm64 if none is given
+    /// Kernels by name: 5.10, 6.1, 6.12, 7.2, and arm64-6.1, arm64; all but the latter two if none is given
     pub kernels: Vec<String>,
     /// A kernel of your own, as a bzImage with what the tests need compiled in
     #[arg(long, value_name = "PATH")]
@@ -116,10 +116,10 @@ struct Ran {
 /// all they reported.
 pub fn run(options: &Options) -> Result<()> {
     setup::for_guests()?;
-    if options.kernels.iter().any(|name| name == "arm64") {
+    let images = images(options)?;
+    if images.iter().any(|image| image.arch == Arch::Arm64) {
         setup::for_arm64()?;
     }
-    let images = images(options)?;
     let object = build::ebpf()?;
     let archs = [Arch::Amd64, Arch::Arm64].into_iter();
     let archs = archs.filter(|&arch| images.iter().any(|image| image.arch == arch));
@@ -212,7 +212,8 @@ fn images(options: &Options) -> Result<Vec<Image>> {
         return Ok(vec![Image { name, vmlinuz, modules: None, arch, tools: None }]);
     }
     if options.kernels.is_empty() {
-        return kernels::ALL.into_iter().filter(Kernel::is_native).map(Kernel::fetch).collect();
+        let wanted = |kernel: &Kernel| options.write_docs || kernel.is_native();
+        return kernels::ALL.into_iter().filter(wanted).map(Kernel::fetch).collect();
     }
     options.kernels.iter().map(|name| Kernel::named(name)?.fetch()).collect()
 }

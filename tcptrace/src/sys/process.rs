@@ -1,16 +1,14 @@
 //! Processes, from `/proc`. A process may end at any moment: what can no longer be read is `None`.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::arguments::Arguments;
 use super::cgroup;
 use crate::model::process::{Descriptors, Process, TICKS_PER_SECOND};
 
-/// No more of a command line is read: it can be megabytes, and is there to be recognised.
-const CMDLINE_MAX: u64 = 4096;
 /// Every process there is.
 pub fn pids() -> impl Iterator<Item = u32> {
     numbered(Path::new("/proc"))
@@ -28,7 +26,7 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 }
 
 /// Reads about the process with this pid; `None` if there is none (any more).
-pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
+pub fn read(pid: u32, boot_time: Timestamp, arguments: &mut Arguments) -> Option<Process> {
     let dir = Path::new("/proc").join(pid.to_string());
     let stat = parse_stat(&fs::read(dir.join("stat")).ok()?)?;
     let status = parse_status(&fs::read(dir.join("status")).unwrap_or_default());
@@ -44,7 +42,7 @@ pub fn read(pid: u32, boot_time: Timestamp) -> Option<Process> {
         start: boot_time.checked_add(since_boot).ok(),
         comm: stat.comm,
         exe: fs::read_link(dir.join("exe")).ok().map(|exe| exe.to_string_lossy().into_owned()),
-        cmdline: cmdline(&dir),
+        cmdline: arguments.of(pid),
         uid: status.uid,
         cgroup: cgroup.path,
         unit: cgroup.unit,
@@ -70,16 +68,6 @@ fn descriptors(dir: &Path) -> Option<Descriptors> {
 pub fn parse_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-fn cmdline(dir: &Path) -> Option<Vec<String>> {
-    let mut bytes = Vec::new();
-    File::open(dir.join("cmdline")).ok()?.take(CMDLINE_MAX).read_to_end(&mut bytes).ok()?;
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    if bytes.is_empty() {
-        return None;
-    }
-    Some(bytes.split(|&b| b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
 }
 
 /// What `/proc/PID/stat` tells.
@@ -169,7 +157,8 @@ mod tests {
 
     #[test]
     fn reads_this_very_process() {
-        let process = read(std::process::id(), super::super::clock::boot_time()).unwrap();
+        let boot_time = super::super::clock::boot_time();
+        let process = read(std::process::id(), boot_time, &mut Arguments::default()).unwrap();
         assert_eq!(process.ppid, Some(std::os::unix::process::parent_id()));
         let exe = std::env::current_exe().unwrap();
         assert_eq!(process.exe.as_deref(), exe.to_str());

@@ -133,6 +133,17 @@ pub fn kernel_is(version: (u32, u32)) -> bool {
     (next(), next()) >= version
 }
 
+/// Whether a program can be seen to read the end of what its peer sent. Without the tracepoint that takes
+/// the end of a function, and on ARM programs cannot be attached to functions before 6.4.
+pub fn sees_reads() -> bool {
+    cfg!(target_arch = "x86_64") || kernel_is(RECV_LENGTH)
+}
+
+/// Whether stacks are copied.
+pub fn copies_stacks() -> bool {
+    cfg!(target_arch = "x86_64") && kernel_is(STACKS) && !is_confidential()
+}
+
 /// Whether the kernel is locked down so far that no program may read its memory.
 pub fn is_confidential() -> bool {
     let shown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();

@@ -9,16 +9,17 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
 use std::time::Instant;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Sock};
 use crate::host::{self, Namespace};
 use crate::watch::{pair, watch};
 use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
@@ -31,6 +32,10 @@ pub fn trials() -> Vec<Trial> {
         a_name_that_changes_all_the_time_is_one_process,
         hundreds_of_namespaces_and_processes_hold_nothing_up,
         a_report_is_not_written_where_another_users_link_leads,
+        a_library_that_is_cut_off_meanwhile_ends_nobody,
+        arguments_that_never_come_are_not_waited_for,
+        a_map_on_a_disk_that_never_answers_costs_its_own_names,
+        a_pid_that_is_used_again_is_not_mistaken,
     ]
 }
 
@@ -43,33 +48,46 @@ const PLANTED: &str = "planted_by_a_test";
 struct Keeper {
     child: Child,
     local: String,
+    said: BufReader<ChildStdout>,
 }
 
 impl Keeper {
     /// As the user who has the program.
     fn start(program: &Path, port: u16) -> Self {
-        let mut keeper = Command::new(program);
-        keeper.arg(port.to_string()).uid(USER).gid(USER);
-        let mut child = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut own = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut own).unwrap();
-        Self { child, local: format!("127.0.0.1:{}", own.trim()) }
+        Self::spawn(Command::new(program).arg(port.to_string()).uid(USER).gid(USER))
+    }
+
+    /// As it is told.
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut keeper = Self { child, local: String::new(), said };
+        keeper.local = format!("127.0.0.1:{}", keeper.line());
+        keeper
+    }
+
+    /// What it says next.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "it ended: {line:?}");
+        line.trim().to_owned()
     }
 
     /// Has its peer leave, and waits for what is told.
-    fn is_left(
-        &self,
-        server: &mut Actor,
-        listener: crate::actor::Sock,
-        by: &mut Tcptrace,
-    ) -> Value {
-        let accepted = server.accept(listener);
-        server.close(accepted);
-        let alert = by.wait_for("alert on the keeper", |line| {
-            line["type"] == "alert" && line["local"] == *self.local
-        });
+    fn is_left(&self, server: &mut Actor, listener: Sock, by: &mut Tcptrace) -> Value {
+        let alert = self.is_told_of(server, listener, by);
         assert_eq!(alert["blame"]["pid"], self.child.id(), "{alert:#}");
         alert
+    }
+
+    /// The same, whoever is to blame.
+    fn is_told_of(&self, server: &mut Actor, listener: Sock, by: &mut Tcptrace) -> Value {
+        let accepted = server.accept(listener);
+        server.close(accepted);
+        by.wait_for("alert on the keeper", |line| {
+            line["type"] == "alert" && line["local"] == *self.local
+        })
     }
 }
 
@@ -88,15 +106,30 @@ fn directory() -> PathBuf {
     dir
 }
 
+/// What is kept for these tests under this name.
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/hostile").join(name)
+}
+
 /// Builds `keeper.c` as a file of the user's.
 fn keeper(dir: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/hostile/keeper.c");
     let program = dir.join("keeper");
-    let mut cc = Command::new("cc");
-    cc.args(["-g", "-O1", "-o"]).arg(&program).arg(source);
-    assert!(cc.status().unwrap().success(), "{cc:?}");
-    chown(&program, Some(USER), Some(USER)).unwrap();
+    build(&program, &[source("keeper.c").to_str().unwrap()]);
     program
+}
+
+fn build(file: &Path, arguments: &[&str]) {
+    let mut cc = Command::new("cc");
+    cc.args(["-g", "-O1", "-o"]).arg(file).args(arguments);
+    assert!(cc.status().unwrap().success(), "{cc:?}");
+    chown(file, Some(USER), Some(USER)).unwrap();
+}
+
+/// Runs `keeper.c` beside a file system that hardly answers, which is at `place` for this one alone.
+fn beside_silence(place: &Path, program: &Path, arguments: &[&str]) -> Keeper {
+    let mut keeper = Command::new("unshare");
+    keeper.args(["--mount", "python3"]).arg(source("silent.py")).arg(place).arg(USER.to_string());
+    Keeper::spawn(keeper.arg(program).args(arguments))
 }
 
 /// Has the program say that its debug information is at `path`.
@@ -223,33 +256,31 @@ fn a_name_that_changes_all_the_time_is_one_process() {
     let mut watch = watch(&[]);
     let pid = server.pid();
     let pairs: Vec<_> = (0..LEAKS).map(|_| pair(&mut server, &mut client, "127.0.0.1")).collect();
-    let (begun, done) = (Barrier::new(2), AtomicBool::new(false));
-    let groups = thread::scope(|scope| {
+    let begun = Barrier::new(2);
+    let groups: BTreeSet<_> = thread::scope(|scope| {
+        let (_going_on, over) = channel::<()>();
         scope.spawn(|| {
+            let over = over;
             for count in 0u64.. {
                 server.set_name(format!("\x1b[31m{count}").as_bytes());
                 if count == 0 {
                     begun.wait();
                 }
-                if done.load(Ordering::Relaxed) {
+                if over.try_recv() != Err(TryRecvError::Empty) {
                     break;
                 }
             }
         });
         begun.wait();
-        let groups: BTreeSet<_> = pairs
-            .iter()
-            .map(|pair| {
-                client.close(pair.client);
-                let alert = watch.alert(pair.server.cookie, "firing");
-                assert_eq!(alert["blame"]["pid"], pid, "{alert:#}");
-                let name = alert["blame"]["comm"].as_str().unwrap();
-                assert!(name.starts_with("\x1b[31m"), "{alert:#}");
-                alert["group"].as_str().unwrap().to_owned()
-            })
-            .collect();
-        done.store(true, Ordering::Relaxed);
-        groups
+        let groups = pairs.iter().map(|pair| {
+            client.close(pair.client);
+            let alert = watch.alert(pair.server.cookie, "firing");
+            assert_eq!(alert["blame"]["pid"], pid, "{alert:#}");
+            let name = alert["blame"]["comm"].as_str().unwrap();
+            assert!(name.starts_with("\x1b[31m"), "{alert:#}");
+            alert["group"].as_str().unwrap().to_owned()
+        });
+        groups.collect()
     });
     assert_eq!(groups.len(), 1, "{groups:?}");
 }
@@ -317,5 +348,165 @@ fn a_report_is_not_written_where_another_users_link_leads() {
     // Where the administrator has links followed, they are.
     assert_eq!(untouched, protected.trim() == "1", "{err}");
     assert_eq!(code == Some(0), protected.trim() == "0", "{err}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Whoever maps a file that is cut off while they read it gets a SIGBUS.
+fn a_library_that_is_cut_off_meanwhile_ends_nobody() {
+    const ALERTS: usize = 10;
+    let dir = directory();
+    let (library, program) = (dir.join("libkeeper.so"), dir.join("keeper"));
+    let code = source("keeper.c");
+    build(&library, &["-shared", "-fPIC", "-Dmain=keeper", code.to_str().unwrap()]);
+    let start = dir.join("start.c");
+    // What waits is not cut off itself.
+    let calls = "#include <stdio.h>\nint keeper(int, char **);\nint main(int n, char **a) {\n\
+        keeper(n, a); puts(\"returned\"); fflush(stdout); while (getchar() != EOF); return 0; }";
+    fs::write(&start, calls).unwrap();
+    build(&program, &[start.to_str().unwrap(), library.to_str().unwrap()]);
+    let whole = fs::read(&library).unwrap();
+    let (mut server, mut watch) = (Actor::start(), watch(&[]));
+    let listener = server.listen("127.0.0.1");
+    let cuts = AtomicUsize::new(0);
+    let port = listener.local_port.to_string();
+    let start = || {
+        let mut command = Command::new(&program);
+        let command = command.args([&*port, "return"]).uid(USER).gid(USER);
+        let mut keeper = Keeper::spawn(command.env("LD_LIBRARY_PATH", &dir));
+        assert_eq!(keeper.line(), "returned");
+        keeper
+    };
+    let keepers: Vec<_> = (0..ALERTS).map(|_| start()).collect();
+    let told: Vec<_> = thread::scope(|scope| {
+        let (_going_on, over) = channel::<()>();
+        scope.spawn(|| {
+            let over = over;
+            let file = File::options().write(true).open(&library).unwrap();
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                file.set_len(0).unwrap();
+                file.write_all_at(&whole, 0).unwrap();
+                cuts.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let told = keepers.iter().map(|keeper| {
+            let before = cuts.load(Ordering::Relaxed);
+            let alert = keeper.is_told_of(&mut server, listener, &mut watch);
+            (alert, cuts.load(Ordering::Relaxed) - before)
+        });
+        told.collect()
+    });
+    for (keeper, (alert, cuts)) in keepers.iter().zip(&told) {
+        assert_eq!(alert["blame"]["pid"], keeper.child.id(), "{alert:#}");
+        assert!(*cuts > 0, "nothing was cut off meanwhile");
+    }
+    let (status, _, errors) = watch.end_with_errors(rustix::process::Signal::INT);
+    assert!(status.success(), "{status}: {errors:#?}");
+    let by_signal = errors.iter().find(|line| line.contains("signal"));
+    assert_eq!(by_signal, None);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+fn arguments_that_never_come_are_not_waited_for() {
+    let dir = directory();
+    let program = keeper(&dir);
+    let silence = dir.join("silence");
+    fs::create_dir(&silence).unwrap();
+    let (mut server, mut watch) = (Actor::start(), watch(&[]));
+    let listener = server.listen("127.0.0.1");
+    let (port, file) = (listener.local_port.to_string(), silence.join("silent"));
+    let hides = [&*port, "hide", file.to_str().unwrap()];
+    let mut hidden = beside_silence(&silence, &program, &hides);
+    assert_eq!(hidden.line(), "hidden");
+    // The trap: whoever else reads them is still at it when told to end.
+    let mut cat = Command::new("cat");
+    let arguments = format!("/proc/{}/cmdline", hidden.child.id());
+    let mut cat = cat.arg(arguments).stdout(Stdio::null()).spawn().unwrap();
+    // The arguments' two seconds, and ten for names of functions.
+    let alert = hidden.is_left(&mut server, listener, &mut watch);
+    assert_eq!(alert["blame"]["comm"], "keeper", "{alert:#}");
+    assert_eq!(alert["holders"][0]["cmdline"], Value::Null, "{alert:#}");
+    assert_eq!(cat.try_wait().unwrap(), None);
+    // Others are told of as ever.
+    let other = Keeper::start(&program, listener.local_port);
+    let alert = other.is_left(&mut server, listener, &mut watch);
+    assert_eq!(alert["holders"][0]["cmdline"][1], *port, "{alert:#}");
+    cat.kill().unwrap();
+    cat.wait().unwrap();
+    watch.stop();
+    fs::remove_dir_all(dir).unwrap();
+}
+
+fn a_map_on_a_disk_that_never_answers_costs_its_own_names() {
+    let dir = directory();
+    let program = keeper(&dir);
+    let (mut server, mut watch) = (Actor::start(), watch(&[]));
+    let listener = server.listen("127.0.0.1");
+    let port = listener.local_port.to_string();
+    let silent = beside_silence(Path::new("/tmp"), &program, &[&port]);
+    let began = Instant::now();
+    let alert = silent.is_left(&mut server, listener, &mut watch);
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+    let frames = opened(&alert);
+    assert!(frames.is_empty(), "{frames:#?}");
+    watch.wait_for_notice("is not named");
+    // After a pause that is as long, others have names again.
+    let mut named = Vec::new();
+    while !has(&named, "keep_a_connection") {
+        assert!(began.elapsed() < 3 * DEADLINE, "{named:#?}");
+        let other = Keeper::start(&program, listener.local_port);
+        named = opened(&other.is_left(&mut server, listener, &mut watch));
+    }
+    watch.stop();
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// One that connected is gone, its child keeps the connection, and a stranger has its pid.
+fn a_pid_that_is_used_again_is_not_mistaken() {
+    let dir = directory();
+    let program = keeper(&dir);
+    let stranger = dir.join("stranger");
+    fs::copy(&program, &stranger).unwrap();
+    let (mut server, mut watch) = (Actor::start(), watch(&[]));
+    let listener = server.listen("127.0.0.1");
+    let port = listener.local_port.to_string();
+    let mut leaves = Command::new(&program);
+    let mut gone = Keeper::spawn(leaves.args([&*port, "leave"]).uid(USER).gid(USER));
+    let heir: u32 = gone.line().parse().unwrap();
+    let pid = gone.child.id();
+    // Stacks are taken in one after the other: when this one has names, that of the first was seen.
+    let next = Keeper::start(&program, listener.local_port);
+    let kept = server.accept(listener);
+    let alert = next.is_left(&mut server, listener, &mut watch);
+    assert!(has(&opened(&alert), "keep_a_connection"), "{alert:#}");
+    drop(gone.child.stdin.take());
+    assert!(gone.child.wait().unwrap().success());
+
+    let mut reuse = Command::new("python3");
+    reuse.arg(source("reuse.py")).arg(pid.to_string()).args(["setpriv", "--clear-groups"]);
+    reuse.args([format!("--reuid={USER}"), format!("--regid={USER}")]);
+    let other = Keeper::spawn(reuse.arg(&stranger).arg(&port));
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(comm.trim(), "stranger");
+    let map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+    fs::write(&map, format!("0 ffffffffffffffff {PLANTED}\n")).unwrap();
+    chown(&map, Some(USER), None).unwrap();
+
+    server.close(kept);
+    let alert = watch.wait_for("alert on what was left", |line| {
+        line["type"] == "alert" && line["local"] == *gone.local
+    });
+    assert_eq!(alert["blame"]["pid"], heir, "{alert:#}");
+    assert_eq!(alert["blame"]["comm"], "keeper", "{alert:#}");
+    let all = alert.to_string();
+    assert!(!all.contains("stranger") && !all.contains(PLANTED), "{alert:#}");
+    // The trap was laid: of the stranger itself both are said.
+    let alert = other.is_told_of(&mut server, listener, &mut watch);
+    assert_eq!(alert["blame"]["pid"], pid, "{alert:#}");
+    assert_eq!(alert["blame"]["comm"], "stranger", "{alert:#}");
+    assert!(has(&opened(&alert), PLANTED), "{alert:#}");
+    fs::remove_file(map).unwrap();
+    let heir = rustix::process::Pid::from_raw(heir.cast_signed()).unwrap();
+    rustix::process::kill_process(heir, rustix::process::Signal::KILL).unwrap();
+    watch.stop();
     fs::remove_dir_all(dir).unwrap();
 }

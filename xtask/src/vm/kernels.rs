@@ -40,12 +40,13 @@ pub struct Kernel {
 
 /// Every kernel that is tested, from the oldest to the newest. Debian 13's own 6.12 panics under
 /// emulation in one boot of seven, the same version as built for Debian 12 in none.
-pub const ALL: [Kernel; 5] = [
+pub const ALL: [Kernel; 6] = [
     Kernel::amd64("5.10", "bullseye", Some("bullseye-security")),
     Kernel::amd64("6.1", "bookworm", Some("bookworm-security")),
     Kernel::amd64("6.12", "bookworm-backports", None),
     Kernel::amd64("7.2", "sid", None),
-    Kernel { name: "arm64", arch: Arch::Arm64, ..Kernel::amd64("6.1", "bookworm", None) },
+    Kernel::amd64("6.1", "bookworm", Some("bookworm-security")).on_arm64("arm64-6.1"),
+    Kernel::amd64("6.12", "trixie", Some("trixie-security")).on_arm64("arm64"),
 ];
 
 /// How long a point release counts as the newest.
@@ -74,6 +75,10 @@ impl Kernel {
         security: Option<&'static str>,
     ) -> Self {
         Self { name: version, arch: Arch::Amd64, version, suite, security }
+    }
+
+    const fn on_arm64(self, name: &'static str) -> Self {
+        Self { name, arch: Arch::Arm64, ..self }
     }
 
     /// Whether this machine's programs run on it.

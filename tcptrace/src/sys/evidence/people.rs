@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::model::evidence::ThreadState;
 use crate::model::process::{Holder, Process};
+use crate::sys::arguments::Arguments;
 use crate::sys::held_by::Keepers;
 use crate::sys::holders::FdOf;
 use crate::sys::{clock, process, threads};
@@ -17,6 +18,7 @@ pub(super) type Known = FxHashMap<u32, Option<Arc<Process>>>;
 /// See the module.
 pub struct People {
     boot_time: jiff::Timestamp,
+    arguments: RefCell<Arguments>,
     known: RefCell<Known>,
     threads: RefCell<FxHashMap<u32, Option<ThreadState>>>,
     keepers: OnceCell<Keepers>,
@@ -27,6 +29,7 @@ impl People {
     pub(super) fn who_are(known: Known) -> Self {
         Self {
             boot_time: clock::boot_time(),
+            arguments: RefCell::default(),
             known: RefCell::new(known),
             threads: RefCell::default(),
             keepers: OnceCell::new(),
@@ -40,7 +43,10 @@ impl People {
 
     /// The process with this pid, if there is one (still).
     pub(super) fn process(&self, pid: u32) -> Option<Arc<Process>> {
-        let read = || process::read(pid, self.boot_time).map(Arc::new);
+        let read = || {
+            let arguments = &mut self.arguments.borrow_mut();
+            process::read(pid, self.boot_time, arguments).map(Arc::new)
+        };
         self.known.borrow_mut().entry(pid).or_insert_with(read).clone()
     }
 

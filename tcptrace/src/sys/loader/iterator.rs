@@ -4,6 +4,7 @@
 //! a program is for, and makes every map: that takes longer than a pass over all descriptors. This
 //! program needs the id of one function, which is known by then, and its globals.
 
+use core::ffi::c_char;
 use std::collections::{HashMap, HashSet};
 use std::iter;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -73,7 +74,8 @@ fn load(holder_states: u32, features: u32, offsets: &Offsets, function: u32) -> 
     of_program.insn_cnt = instructions.len() as u32;
     of_program.license = license.as_ptr().addr() as u64;
     for (to, from) in of_program.prog_name.iter_mut().zip(PROGRAM.bytes()) {
-        *to = from.cast_signed();
+        // Signed on some processors.
+        *to = c_char::from_ne_bytes([from]);
     }
     // SAFETY: instructions and licence outlive the call.
     let loaded = unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) };

@@ -1,6 +1,6 @@
 //! What programs do with sockets whose peer is done: optional, each program by itself.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, FExit, TracePoint};
 use aya::{Btf, Ebpf};
@@ -34,8 +34,12 @@ impl Deeds {
         let btf = kernel.btf().context("this kernel does not tell its types")?;
         let eof = attach_tracepoint(ebpf, btf, "eof", "sock_recv_length");
         let eof = eof.map(|()| "tp_btf/sock_recv_length").or_else(|why| {
-            // The tracepoint's absence is what there is to tell.
-            attach_recvmsg(ebpf, btf, kernel.recvmsg_arguments()).map_err(|_| why)
+            attach_recvmsg(ebpf, btf, kernel.recvmsg_arguments()).map_err(|and_why| {
+                anyhow!(
+                    "no tp_btf/sock_recv_length, which Linux 6.3 and later have ({why:#}), and no \
+                     fexit/tcp_recvmsg ({and_why:#})"
+                )
+            })
         });
         let released = attach_tracepoint(ebpf, btf, "released", "tcp_destroy_sock");
         let released = released.map(|()| "tp_btf/tcp_destroy_sock");

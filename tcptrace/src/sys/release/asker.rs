@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::model::release::Asker;
-use crate::sys::{clock, process};
+use crate::sys::arguments;
 
 /// What `/proc/self/loginuid` says when nobody has logged in.
 const NOBODY: u32 = u32::MAX;
@@ -19,9 +19,7 @@ pub fn asker() -> Asker {
         uid: rustix::process::getuid().as_raw(),
         login_uid: login.filter(|&uid| uid != NOBODY),
         sudo_user: sudo.map(|user| user.to_string_lossy().into_owned()),
-        command: process::read(pid, clock::boot_time())
-            .and_then(|process| process.cmdline)
-            .unwrap_or_default(),
+        command: arguments::read(pid).unwrap_or_default(),
     }
 }
 

@@ -49,6 +49,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::sys::arguments::Arguments;
     use crate::sys::clock;
 
     #[test]
@@ -78,7 +79,8 @@ mod tests {
         shell.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = shell.spawn().unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let process = process::read(child.id(), clock::boot_time()).unwrap();
+        let process =
+            process::read(child.id(), clock::boot_time(), &mut Arguments::default()).unwrap();
         let found = sigpipe(&process);
         drop(child.stdin.take());
         child.wait().unwrap();
