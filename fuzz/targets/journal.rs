@@ -62,7 +62,7 @@ fn write_over(shard: &mut [u8], mut bytes: &[u8]) {
 fn read(shard: &[u8]) {
     fs::write(DIR.join(NAME), shard).expect("a file in memory");
     let _ = history::resume(&DIR, BOOT);
-    let Ok(mut history) = History::open(&[DIR.clone()]) else { return };
+    let Ok(mut history) = History::open(std::slice::from_ref(&DIR)) else { return };
     let always = Timestamp::MIN..Timestamp::MAX;
     let _ = (history.runs(), history.span());
     let _ = history.gaps(always.clone());

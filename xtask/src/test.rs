@@ -9,11 +9,14 @@ use crate::bench::instructions;
 use crate::build::{self, CHECKED, OBJECT, bpf_cargo};
 use crate::fuzz;
 use crate::setup;
-use crate::shell::{as_root, cargo, run, step, succeeds};
+use crate::shell::{as_root, cargo, run, step, succeeds, target};
 use crate::vm;
 
 /// Tells the live tests how long the soak is to last.
 const SOAK: &str = "TCPTRACE_SOAK";
+
+/// A workspace of its own.
+const FUZZ: &str = "fuzz/Cargo.toml";
 
 /// What needs neither root nor the kernel programs: unit tests, properties, snapshots.
 pub fn host(filter: Option<&str>) -> Result<()> {
@@ -107,12 +110,19 @@ pub fn corpus() -> Result<()> {
 pub fn lint() -> Result<()> {
     step("formatting");
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--manifest-path", FUZZ, "--check"]))?;
     step("lints");
     let deny = ["--", "-D", "warnings"];
     // By the profile of the tests, which then need not build C libraries and macros again.
     run(cargo()
         .args(["clippy", "--profile", CHECKED, "--all-targets"])
         .args(build::WORKSPACE)
+        .args(deny))?;
+    // Not of this workspace; with what it shares of it, and without the fuzzer, which is C++.
+    run(cargo()
+        .args(["clippy", "--profile", CHECKED, "--bins", "--no-default-features"])
+        .args(["--manifest-path", FUZZ, "--target-dir"])
+        .arg(target())
         .args(deny))?;
     run(bpf_cargo("check")?.arg("--all-features").env("RUSTFLAGS", "-D warnings"))?;
     step("licences and advisories");
