@@ -28,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// How long, unless the environment says otherwise.
-const LENGTH: Duration = Duration::from_secs(40);
+const LENGTH: Duration = Duration::from_secs(120);
 /// Rounds until everything is there that tcptrace keeps for good.
 const WARM_UP: usize = 4;
 /// How much more memory than then the core may have, in kilobytes: a table that has grown once.

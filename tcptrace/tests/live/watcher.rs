@@ -110,7 +110,18 @@ impl Tcptrace {
             }
             self.seen.push(value);
         }
-        panic!("no {what} came; what came: {:#?}", self.seen);
+        let last_words = self.last_words();
+        panic!("no {what} came; what came: {:#?}\n{last_words}", self.seen);
+    }
+
+    /// Where something is amiss, what it says of itself: on stderr, and in its summary.
+    fn last_words(&mut self) -> String {
+        let _ = rustix::process::kill_process(self.pid(), rustix::process::Signal::INT);
+        let deadline = Instant::now() + DEADLINE;
+        let lines = std::iter::from_fn(|| self.lines.recv_timeout(left(deadline)).ok());
+        let mut words: Vec<_> = lines.filter(|line| line.contains(r#""type":"summary""#)).collect();
+        words.extend(self.errors.try_iter());
+        words.join("\n")
     }
 
     /// The next line of text that `wanted` accepts.
