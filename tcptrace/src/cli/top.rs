@@ -5,26 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches as _};
 
-use super::{FilterArgs, ProbeChoice, StacksChoice, WatchArgs, values};
+use super::FilterArgs;
+use super::live::{LiveArgs, WatchArgs};
 
 /// Flags of `top`.
 #[derive(Clone, Debug, Args)]
 pub struct TopArgs {
-    /// How long a socket may stay in CLOSE_WAIT
-    #[arg(long, value_name = "DUR", default_value = "60s", env = "TCPTRACE_CLOSE_WAIT")]
-    #[arg(value_parser = values::duration)]
-    pub close_wait: Duration,
-    /// How long a socket may stay in FIN_WAIT_2
-    #[arg(long, value_name = "DUR", default_value = "120s", env = "TCPTRACE_FIN_WAIT_2")]
-    #[arg(value_parser = values::duration)]
-    pub fin_wait_2: Duration,
-    /// How long a descriptor may stay open after its TCP has ended
-    #[arg(long, value_name = "DUR", default_value = "60s", env = "TCPTRACE_CLOSED")]
-    #[arg(value_parser = values::duration)]
-    pub closed: Duration,
-    /// Stop by itself after this time
-    #[arg(long = "for", value_name = "DUR", value_parser = values::duration)]
-    pub stop_after: Option<Duration>,
+    /// What `watch` has as well.
+    #[command(flatten)]
+    pub live: LiveArgs,
     /// Play what `watch --record-raw` wrote instead; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
@@ -32,39 +21,23 @@ pub struct TopArgs {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "replay")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub speed: u16,
-    /// Which kernel programs to use
-    #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_PROBE")]
-    pub probe: ProbeChoice,
-    /// Whose stacks to take
-    #[arg(long, value_enum, default_value = "auto", env = "TCPTRACE_STACKS")]
-    pub stacks: StacksChoice,
-    /// What to show.
-    #[command(flatten)]
-    pub filter: FilterArgs,
 }
 
 impl TopArgs {
     /// As `watch` would be told: with no record, and nobody else to tell.
     pub fn as_watch(&self) -> WatchArgs {
-        let Self { close_wait, fin_wait_2, closed, stop_after, probe, stacks, .. } = *self;
         WatchArgs {
-            close_wait,
-            fin_wait_2,
-            closed,
-            stop_after,
+            live: self.live.clone(),
             record: None,
             no_record: true,
             record_from: Duration::from_secs(1),
             keep: Duration::ZERO,
             keep_size: 0,
             record_raw: None,
-            probe,
-            stacks,
             each: false,
             listen: None,
             ring_size: crate::sys::probe::RING_BYTES,
             max_sockets: 1 << 20,
-            filter: self.filter.clone(),
         }
     }
 }

@@ -11,7 +11,8 @@ use clap::Parser as _;
 
 use super::config::Layers;
 use super::{Style, notice, watch};
-use crate::cli::{Cause, Cli, Command as Subcommand, DemoArgs, Given, WatchArgs};
+use crate::cli::live::WatchArgs;
+use crate::cli::{Cause, Cli, Command as Subcommand, DemoArgs, Given};
 
 const CONNECTIONS: usize = 3;
 /// How long the leak is looked at after it began.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::{Style, notice};
-use crate::cli::WatchArgs;
+use crate::cli::live::WatchArgs;
 use crate::journal::history::{self, Told};
 use crate::journal::recorder::{QUEUE, Recorder, RunInfo, Settings, Status};
 use crate::journal::{DIRECTORY, Error};

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::notice;
 use super::say_fallback;
 use super::session::{BATCH, DRAIN, DRAIN_QUIET, attach};
-use crate::cli::{StacksChoice, WatchArgs};
+use crate::cli::live::{StacksChoice, WatchArgs};
 use crate::model::engine::{Engine, EngineConfig, Input, Output};
 use crate::model::event::{Deed, Transition};
 use crate::model::filter::Filter;
@@ -35,10 +35,10 @@ impl Sight {
     /// Attaches what `args` ask for, and says what is not to be had.
     pub fn open(args: &WatchArgs) -> Result<Self> {
         let mut kernel = Kernel::read()?;
-        let stacks = args.stacks != StacksChoice::Off;
-        let accepts = args.stacks == StacksChoice::All;
+        let stacks = args.live.stacks != StacksChoice::Off;
+        let accepts = args.live.stacks == StacksChoice::All;
         let wanted = Wanted { ring_bytes: args.ring_size, on_cpu: false, stacks, accepts };
-        let mut probe = attach(&mut kernel, args.probe, wanted)?;
+        let mut probe = attach(&mut kernel, args.live.probe, wanted)?;
         if stacks && !(probe.source() == Source::Btf && kernel.has_stacks()) {
             notice(&format!("code paths are not seen: {}", checkup::why_no_code_paths()));
         } else if accepts {
@@ -54,10 +54,10 @@ impl Sight {
     /// When to look, as far as can be seen.
     pub fn thresholds(&self, args: &WatchArgs) -> Thresholds {
         Thresholds {
-            close_wait: args.close_wait,
-            fin_wait2: args.fin_wait_2,
+            close_wait: args.live.close_wait,
+            fin_wait2: args.live.fin_wait_2,
             // No other source shows them.
-            closed: self.holders.is_iterator().then_some(args.closed),
+            closed: self.holders.is_iterator().then_some(args.live.closed),
             record: Some(args.record_from),
         }
     }
@@ -96,6 +96,13 @@ pub struct Live {
 impl Live {
     pub fn new(engine: Engine, probe: Probe, worker: Worker, recorder: Option<Recorder>) -> Self {
         Self { engine, probe, worker, recorder, deeds: Vec::new(), pause: DRAIN }
+    }
+
+    /// Which evidence is on.
+    pub fn sources(&self) -> String {
+        let eof = self.probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
+        let eof = if eof { ", EOF evidence" } else { "" };
+        format!("{}{eof}, {}", self.probe.source().name(), self.worker.holders())
     }
 
     /// Waits for the first look at what was there before, which the first tick has asked for after

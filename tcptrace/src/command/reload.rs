@@ -87,9 +87,9 @@ impl<'a> Reload<'a> {
             notice(&format!("a restart is needed for {} to count", restart.join(", ")));
         }
         self.thresholds = Thresholds {
-            close_wait: args.close_wait,
-            fin_wait2: args.fin_wait_2,
-            closed: self.thresholds.closed.map(|_| args.closed),
+            close_wait: args.live.close_wait,
+            fin_wait2: args.live.fin_wait_2,
+            closed: self.thresholds.closed.map(|_| args.live.closed),
             ..self.thresholds
         };
         (self.config, self.offset) = (config, offset(now));

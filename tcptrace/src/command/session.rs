@@ -9,7 +9,8 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::output::Output;
 use super::{Style, notice};
-use crate::cli::{OutputFormat, ProbeChoice};
+use crate::cli::OutputFormat;
+use crate::cli::live::ProbeChoice;
 use crate::model::summary::Summary;
 use crate::model::time::Anchor;
 use crate::report::{json, text};

@@ -14,7 +14,6 @@ use self::stage::{Stage, Wish};
 use super::config::{Layers, rules};
 use super::live::{Live, Sight};
 use super::session::{ACCOUNT, LAST_RECORDS, runtime};
-use super::watch::words;
 use super::{Style, filters, notice};
 use crate::advice::Advice;
 use crate::cli::Given;
@@ -54,7 +53,7 @@ async fn follow(args: &TopArgs, file: Option<PathBuf>, given: &Given, style: &St
     thresholds.record = None;
     let config = sight.configuration(
         thresholds,
-        (filters::filter(&args.filter)?, rules(&effective.config, began)?),
+        (filters::filter(&args.live.filter)?, rules(&effective.config, began)?),
         (args.max_sockets, style.host.boot_id.clone()),
     );
     let Sight { probe, holders, stacks } = sight;
@@ -65,11 +64,11 @@ async fn follow(args: &TopArgs, file: Option<PathBuf>, given: &Given, style: &St
     // Nothing is known yet that could be told.
     while live.poll().is_some() {}
     let snapshot = live.look_around(asked, &[], unseen).await?;
-    let source = words::sources(&live.probe, &live.worker);
+    let source = live.sources();
     live.take(Reply::Snapshot(Ok(snapshot)), unseen);
     let frame = stage::frame(style, source);
     let mut stage = Stage::open(frame, began, filters::filter)?;
-    stage.stop.after(args.stop_after);
+    stage.stop.after(args.live.stop_after);
     let shown = show(&mut live, &mut stage).await;
     drop(stage);
     tokio::time::sleep(LAST_RECORDS).await;

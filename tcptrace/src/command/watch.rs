@@ -56,7 +56,7 @@ async fn follow(
     thresholds.record = thresholds.record.filter(|_| journal.is_some());
     let config = sight.configuration(
         thresholds,
-        (filters::filter(&args.filter)?, rules(&effective.config, began)?),
+        (filters::filter(&args.live.filter)?, rules(&effective.config, began)?),
         (args.max_sockets, style.host.boot_id.clone()),
     );
     let elsewhere = Elsewhere::start(&effective.config.sink, style, told, began.monotonic)?;
@@ -85,7 +85,7 @@ async fn follow(
     }
     watch.manager.ready();
     once_ready();
-    stop.after(args.stop_after);
+    stop.after(args.live.stop_after);
     let stopped = watch.run(&mut stop).await;
     watch.manager.stopping();
     watch.finish(began.monotonic).await?;
@@ -111,7 +111,7 @@ impl Watch<'_> {
         let Self { live, metrics, .. } = self;
         let snapshot = live.look_around(asked, remembered, |event| see(metrics, event)).await?;
         let journal = self.journal.as_ref().map(Journal::dir);
-        let text = words::first_line(&self.live.probe, &self.live.worker, journal, &snapshot);
+        let text = words::first_line(&self.live.sources(), journal, &snapshot);
         self.take(Reply::Snapshot(Ok(snapshot)));
         notice(&text);
         notice("ready");
@@ -262,4 +262,4 @@ fn see(metrics: &mut Option<Metrics>, event: &Transition) {
     }
 }
 
-pub(super) mod words;
+mod words;

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::Config;
 use super::values;
-use crate::cli::{FilterArgs, ProbeChoice, StacksChoice, WatchArgs};
+use crate::cli::FilterArgs;
+use crate::cli::live::{ProbeChoice, StacksChoice, WatchArgs};
 
 /// `[watch]`: each key is a flag of `tcptrace watch`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -90,21 +91,21 @@ impl Config {
             quoted(&address.map(|address| address.to_string()).unwrap_or_default())
         };
         let file = &self.watch;
-        filling.one("close_wait", file.close_wait, &mut args.close_wait, lasting);
-        filling.one("fin_wait_2", file.fin_wait_2, &mut args.fin_wait_2, lasting);
-        filling.one("closed", file.closed, &mut args.closed, lasting);
+        filling.one("close_wait", file.close_wait, &mut args.live.close_wait, lasting);
+        filling.one("fin_wait_2", file.fin_wait_2, &mut args.live.fin_wait_2, lasting);
+        filling.one("closed", file.closed, &mut args.live.closed, lasting);
         filling.one("record", file.record.clone().map(Some), &mut args.record, path);
         filling.one("no_record", file.no_record, &mut args.no_record, bool::to_string);
         filling.one("record_from", file.record_from, &mut args.record_from, lasting);
         filling.one("keep", file.keep, &mut args.keep, lasting);
         filling.one("keep_size", file.keep_size, &mut args.keep_size, |n| quoted(&n.to_string()));
-        filling.one("probe", file.probe, &mut args.probe, word);
-        filling.one("stacks", file.stacks, &mut args.stacks, word);
+        filling.one("probe", file.probe, &mut args.live.probe, word);
+        filling.one("stacks", file.stacks, &mut args.live.stacks, word);
         filling.one("each", file.each, &mut args.each, bool::to_string);
         filling.one("listen", file.listen.map(Some), &mut args.listen, address);
         filling.one("ring_size", file.ring_size, &mut args.ring_size, u32::to_string);
         filling.one("max_sockets", file.max_sockets, &mut args.max_sockets, usize::to_string);
-        self.fill_filter(&mut args.filter, &mut filling);
+        self.fill_filter(&mut args.live.filter, &mut filling);
         filling.settings
     }
 

@@ -6,7 +6,8 @@ use clap::Parser as _;
 use super::rules::When;
 use super::settings::Origin;
 use super::*;
-use crate::cli::{Cli, Command, WatchArgs};
+use crate::cli::live::WatchArgs;
+use crate::cli::{Cli, Command};
 use crate::model::condition::{Limit, Per};
 use crate::model::rules::Severity;
 use crate::model::socket::StayState;
@@ -95,11 +96,11 @@ fn rules_mean_what_they_say() {
 fn flags_and_the_environment_count_before_the_file() {
     let config = parse("[watch]\nclose_wait = '5s'\nclosed = '7s'\n[filter]\nport = 80").unwrap();
     let mut args = defaults();
-    args.close_wait = Duration::from_secs(9);
+    args.live.close_wait = Duration::from_secs(9);
     let given = |key: &str| if key == "close_wait" { Origin::Flag } else { Origin::Default };
     let settings = config.fill(&mut args, given);
-    assert_eq!((args.close_wait.as_secs(), args.closed.as_secs()), (9, 7));
-    assert_eq!(args.filter.socket.port, [80]);
+    assert_eq!((args.live.close_wait.as_secs(), args.live.closed.as_secs()), (9, 7));
+    assert_eq!(args.live.filter.socket.port, [80]);
     let of = |key| settings.iter().find(|s| s.key == key).map(|s| (&*s.value, s.origin)).unwrap();
     assert_eq!(of("close_wait"), ("\"9s\"", Origin::Flag));
     assert_eq!(of("closed"), ("\"7s\"", Origin::File));

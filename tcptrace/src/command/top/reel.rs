@@ -23,7 +23,7 @@ const BATCH: usize = 512;
 
 /// Plays it until its end has been looked at for long enough.
 pub async fn play(file: &Path, args: &TopArgs, style: &Style) -> Result<()> {
-    let filter = replay::told_of(&args.filter)?;
+    let filter = replay::told_of(&args.live.filter)?;
     let mut frames = replay::open(file).map_err(|error| replay::advise(error, file))?;
     let shown = file.display();
     let cannot = || format!("cannot replay {shown}");
@@ -33,7 +33,7 @@ pub async fn play(file: &Path, args: &TopArgs, style: &Style) -> Result<()> {
     let frame = stage::frame(&style, pace.words());
     let understand = |args: &_| Ok(replay::told_of(args)?.unwrap_or_else(Filter::default));
     let mut stage = Stage::open(frame, player.now(), understand)?;
-    stage.stop.after(args.stop_after);
+    stage.stop.after(args.live.stop_after);
     let mut flaws = replay::Flaws::default();
     let mut drawn = interval(FRAME);
     drawn.set_missed_tick_behavior(MissedTickBehavior::Delay);

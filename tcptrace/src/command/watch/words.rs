@@ -7,14 +7,11 @@ use crate::model::engine::Engine;
 use crate::model::event::Lost;
 use crate::model::snapshot::Snapshot;
 use crate::model::time::Anchor;
-use crate::sys::evidence::Worker;
-use crate::sys::probe::Probe;
 use crate::sys::recording::{Account, Recorder};
 
 /// What is traced with, and what was there first.
 pub fn first_line(
-    probe: &Probe,
-    worker: &Worker,
+    sources: &str,
     journal: Option<&Path>,
     Snapshot { half_closed, asked, closed, .. }: &Snapshot,
 ) -> String {
@@ -23,8 +20,7 @@ pub fn first_line(
     let (namespaces, there) = (asked.len() + closed, half_closed.len());
     let was = if there == 1 { "socket was" } else { "sockets were" };
     let mut text = format!(
-        "{version} · {} · {namespaces} network namespace{} · {there} half-closed {was} there first",
-        sources(probe, worker),
+        "{version} · {sources} · {namespaces} network namespace{} · {there} half-closed {was} there first",
         plural(namespaces),
     );
     if let Some(journal) = journal {
@@ -38,13 +34,6 @@ pub fn first_line(
         );
     }
     text
-}
-
-/// Which evidence is on.
-pub fn sources(probe: &Probe, worker: &Worker) -> String {
-    let eof = probe.deeds().is_some_and(|deeds| deeds.eof.is_ok());
-    let eof = if eof { ", EOF evidence" } else { "" };
-    format!("{}{eof}, {}", probe.source().name(), worker.holders())
 }
 
 /// What `systemctl status` shows.
