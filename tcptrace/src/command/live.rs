@@ -124,7 +124,7 @@ impl Live {
         };
         let snapshot = match reply {
             Reply::Snapshot(snapshot) => snapshot,
-            Reply::Evidence(_) | Reply::Orphans(..) => anyhow::bail!("nothing else was asked for"),
+            Reply::Evidence(_) | Reply::Orphans(_) => anyhow::bail!("nothing else was asked for"),
         };
         let mut snapshot = snapshot
             .map_err(|error| error.context("cannot see which sockets are there already"))?;
@@ -204,8 +204,11 @@ impl Live {
                 let snapshot = snapshot.ok();
                 self.tell_engine(Input::Snapshot(snapshot.as_ref()));
             }
-            Reply::Orphans(at, found, code) => {
-                self.tell_engine(Input::Orphans(at, &found, &code));
+            Reply::Orphans(orphans) => {
+                if let Err(error) = &orphans {
+                    notice(&format!("cannot look for orphans, trying again: {error:#}"));
+                }
+                self.tell_engine(Input::Orphans(orphans.as_ref().ok()));
             }
         }
     }

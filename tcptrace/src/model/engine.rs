@@ -3,7 +3,7 @@
 //! A live run, a replay and the tests differ only in where inputs come from.
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::repair::Repair;
 use super::alert::Alert;
-use super::code::{PathId, Stack};
+use super::code::PathId;
 use super::condition::{ConditionNotice, Conditions};
 use super::event::{Deed, DeedKind, Lost, Transition};
 use super::evidence::{Evidence, Suspect};
@@ -21,10 +21,10 @@ use super::group::{GroupNotice, Groups};
 use super::history::Entry;
 use super::ledger::Ledger;
 use super::memory::Memory;
-use super::orphans::{Namespaces, Orphans};
+use super::orphans::{Minisockets, Namespaces, Orphans};
 use super::reads::Reads;
 use super::rules::Rules;
-use super::snapshot::{Observed, Snapshot};
+use super::snapshot::Snapshot;
 use super::socket::{Identity, SocketKey, StayState, TcpState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
 use super::time::Instant;
@@ -49,9 +49,8 @@ pub enum Input<'a> {
     /// The snapshot asked for: all transitions of before its end have been handled. `None` where
     /// it could not be taken.
     Snapshot(Option<&'a Snapshot>),
-    /// The minisockets in FIN_WAIT2 of the namespaces asked for, as they were at that moment, and the
-    /// code that closed them.
-    Orphans(Instant, &'a [Observed], &'a HashMap<PathId, Arc<Stack>>),
+    /// Those of the namespaces asked for. `None` where one of these could not be asked.
+    Orphans(Option<&'a Minisockets>),
     /// A program did something with a socket. All transitions of before it have been handled, but for
     /// those whose records are held up.
     Deed(&'a Deed),
@@ -189,7 +188,7 @@ impl Engine {
                 }
             }
             Input::Snapshot(snapshot) => self.take_in(now, snapshot),
-            Input::Orphans(at, found, code) => self.orphans_shown(now, at, found, code),
+            Input::Orphans(shown) => self.orphans_shown(now, shown),
             Input::Deed(deed) => self.take_deed(deed),
             Input::Lost(lost) => {
                 self.repair.lost = lost.known();

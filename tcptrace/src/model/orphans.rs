@@ -7,11 +7,12 @@
 //! is told of and followed to its end.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::code::PathId;
+use super::code::{PathId, Stack};
 use super::snapshot::Observed;
 use super::socket::{Endpoints, NetNs, StayState};
 use super::stay::{Ended, EndedBy, Stay, StayId};
@@ -40,6 +41,9 @@ pub struct Orphans {
     followed: FxHashMap<Name, Followed>,
     asked: Option<Namespaces>,
 }
+
+/// When a look ended, the minisockets in FIN_WAIT2 that there were, and the code that closed them.
+pub type Minisockets = (Instant, Vec<Observed>, HashMap<PathId, Arc<Stack>>);
 
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +232,19 @@ impl Orphans {
             Ended { stay, at: looked_at, by, reset_sent: None }
         });
         (stuck, ended.collect())
+    }
+
+    /// It could not be seen: to be asked for again at `again`, and until then nothing is over.
+    pub fn not_shown(&mut self, again: Instant) {
+        match self.asked.take() {
+            Some(Namespaces::All) => self.look_everywhere(again),
+            Some(Namespaces::These(these)) => {
+                for netns in these {
+                    self.look(Some(netns), again);
+                }
+            }
+            None => {}
+        }
     }
 
     /// Those that are followed.

@@ -15,8 +15,6 @@ mod survey;
 mod view;
 
 use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
@@ -30,10 +28,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::holders::Holders;
 use super::stacks::Stacks;
 use super::{clock, memory};
-use crate::model::code::{PathId, Stack};
+use crate::model::code::PathId;
 use crate::model::evidence::{Evidence, Suspect};
-use crate::model::orphans::Namespaces;
-use crate::model::snapshot::{Observed, Snapshot};
+use crate::model::orphans::{Minisockets, Namespaces};
+use crate::model::snapshot::Snapshot;
 use crate::model::stay::StayId;
 use crate::model::time::Instant;
 
@@ -66,8 +64,8 @@ pub enum Reply {
     Evidence(Result<Vec<(StayId, Evidence)>>),
     /// The sockets.
     Snapshot(Result<Snapshot>),
-    /// When the look ended, who was there, and the code that closed them.
-    Orphans(Instant, Vec<Observed>, HashMap<PathId, Arc<Stack>>),
+    /// Of those namespaces.
+    Orphans(Result<Minisockets>),
 }
 
 /// The thread's other end.
@@ -147,12 +145,14 @@ fn work(mut gatherer: Gatherer, inbox: &mpsc::Receiver<Request>, outbox: &Unboun
             Request::Examine(stays) => Reply::Evidence(gatherer.examine(&stays)),
             Request::Snapshot { others } => Reply::Snapshot(gatherer.snapshot(others)),
             Request::Orphans { namespaces, closers } => {
-                let found = gatherer.orphans(&namespaces);
-                // Afterwards: their ages are lower bounds.
-                let at = clock::now();
-                let cookies = found.iter().filter_map(|socket| socket.key.cookie());
-                let code = gatherer.name(cookies.filter_map(|cookie| closers.get(&cookie)));
-                Reply::Orphans(at, found, code)
+                let orphans = gatherer.orphans(&namespaces);
+                Reply::Orphans(orphans.map(|found| {
+                    // Afterwards: their ages are lower bounds.
+                    let at = clock::now();
+                    let cookies = found.iter().filter_map(|socket| socket.key.cookie());
+                    let code = gatherer.name(cookies.filter_map(|cookie| closers.get(&cookie)));
+                    (at, found, code)
+                }))
             }
         };
         if outbox.send(reply).is_err() {

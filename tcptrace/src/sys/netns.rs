@@ -51,13 +51,16 @@ fn of_inode(about: &Metadata) -> io::Result<NetNs> {
 }
 
 /// Every namespace that some process is in or that is mounted somewhere, with a path to it.
-pub fn list() -> BTreeMap<NetNs, PathBuf> {
+///
+/// # Errors
+/// If `/proc` cannot be read: that is not the same as that there are none.
+pub fn list() -> io::Result<BTreeMap<NetNs, PathBuf>> {
     let mut found = BTreeMap::new();
-    for mount in mounted(&fs::read("/proc/self/mountinfo").unwrap_or_default()) {
+    for mount in mounted(&fs::read("/proc/self/mountinfo")?) {
         found.insert(mount.0, mount.1);
     }
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for entry in processes {
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
         if entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
             let path = entry.path().join("ns/net");
             if let Some(netns) = of_link(&path) {
@@ -65,7 +68,7 @@ pub fn list() -> BTreeMap<NetNs, PathBuf> {
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// Namespaces kept by a mount, from `/proc/self/mountinfo`: the fourth field is `net:[INODE]`, the
@@ -177,7 +180,7 @@ torn";
     #[test]
     fn our_own_is_among_them() {
         let own = own().unwrap();
-        assert!(list().contains_key(&own));
+        assert!(list().unwrap().contains_key(&own));
         assert_eq!(at(Path::new(OWN)).unwrap(), own);
     }
 }

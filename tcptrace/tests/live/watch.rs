@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 use crate::actor::{Actor, Sock};
@@ -35,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         there_first_in_three_namespaces_of_which_one_goes,
         orphan_to_its_real_end,
         orphan_whose_peer_closes,
+        orphan_while_nothing_can_be_looked_at,
         held_then_orphaned_keeps_its_clock,
         reconnected_is_another_episode,
         filters_match_holders,
@@ -515,6 +517,26 @@ fn orphan_to_its_real_end() {
     assert_eq!(resolved["id"], alert["id"]);
     assert!(closed.elapsed() > Duration::from_millis(4900), "{:?}", closed.elapsed());
     assert_eq!(ss(Some(&namespace), pair.client.local_port), []);
+}
+
+/// Without a descriptor nothing can be looked at, which does not mean that nothing is there.
+fn orphan_while_nothing_can_be_looked_at() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let pair = pair(&mut server, &mut client, "127.0.0.1");
+    client.close(pair.client);
+    assert_eq!(watch.alert(pair.client.cookie, "firing")["verdict"], "orphan");
+    let (pid, usual) = (watch.pid(), getrlimit(Resource::Nofile));
+    let limit = |limit| prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+    limit(Rlimit { current: Some(0), ..usual });
+    watch.wait_for_notice("cannot look for orphans, trying again");
+    limit(usual);
+    let began = jiff::Timestamp::now();
+    server.close(pair.server);
+    let resolved = watch.alert(pair.client.cookie, "resolved");
+    assert_eq!(resolved["ended_by"], "peer_closed");
+    let at: jiff::Timestamp = resolved["at"].as_str().unwrap().parse().unwrap();
+    assert!(at >= began, "it was over before it was: {resolved:#}");
 }
 
 fn orphan_whose_peer_closes() {

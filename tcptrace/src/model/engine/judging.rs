@@ -1,13 +1,12 @@
 //! What follows from what was found out: whom to tell of, what to keep, and what is over.
 
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{AGAIN, Engine, EngineConfig, Output, RETRY};
 use crate::model::alert::{Alert, alert_id};
-use crate::model::code::{PathId, Stack};
 use crate::model::evidence::Evidence;
+use crate::model::orphans::Minisockets;
 use crate::model::reads::{EofRead, first_read};
 use crate::model::snapshot::Observed;
 use crate::model::stay::{Ended, Stay, StayId};
@@ -15,13 +14,11 @@ use crate::model::time::Instant;
 use crate::model::verdict::{Finding, Judgement, find, judge};
 
 impl Engine {
-    pub(super) fn orphans_shown(
-        &mut self,
-        now: Instant,
-        looked_at: Instant,
-        sockets: &[Observed],
-        code: &HashMap<PathId, Arc<Stack>>,
-    ) {
+    pub(super) fn orphans_shown(&mut self, now: Instant, shown: Option<&Minisockets>) {
+        let Some(&(looked_at, ref sockets, ref code)) = shown else {
+            self.orphans.not_shown(now.after(RETRY));
+            return;
+        };
         if self.orphans.asked_everywhere() {
             self.conditions.minisockets(sockets);
         }

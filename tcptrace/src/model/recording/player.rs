@@ -1,20 +1,17 @@
 //! A recording played back through the same core.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::tape::{ByteOrder, End, Examined, Header};
 use super::{Frame, Kind};
-use crate::model::code::{PathId, Stack};
 use crate::model::decode;
 use crate::model::engine::{Engine, Input, Output};
 use crate::model::event::Lost;
 use crate::model::evidence::Evidence;
+use crate::model::orphans::Minisockets;
 use crate::model::rules::Rules;
-use crate::model::snapshot::{Observed, Snapshot};
+use crate::model::snapshot::Snapshot;
 use crate::model::stay::StayId;
 use crate::model::summary::Summary;
 use crate::model::time::{Anchor, Instant};
@@ -149,12 +146,8 @@ impl Player {
                 engine.handle(at, Input::Snapshot(snapshot.as_ref()));
             }
             Kind::Orphans => {
-                let (looked_at, found, code): (
-                    Instant,
-                    Vec<Observed>,
-                    HashMap<PathId, Arc<Stack>>,
-                ) = json(kind, frame)?;
-                engine.handle(at, Input::Orphans(looked_at, &found, &code));
+                let shown: Option<Minisockets> = json(kind, frame)?;
+                engine.handle(at, Input::Orphans(shown.as_ref()));
             }
             Kind::Configured => {
                 let (thresholds, rules): (Thresholds, Rules) = json(kind, frame)?;

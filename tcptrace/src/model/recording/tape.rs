@@ -116,9 +116,7 @@ impl Tape {
             }
             Input::Lost(lost) => self.json(Kind::Lost, now, lost),
             Input::Snapshot(snapshot) => self.json(Kind::Snapshot, now, snapshot),
-            Input::Orphans(looked_at, found, code) => {
-                self.json(Kind::Orphans, now, &(looked_at, found, code));
-            }
+            Input::Orphans(shown) => self.json(Kind::Orphans, now, shown),
             Input::Configured(thresholds, rules) => {
                 self.json(Kind::Configured, now, &(thresholds, rules));
             }

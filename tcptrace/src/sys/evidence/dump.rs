@@ -75,48 +75,70 @@ impl Dumper {
     }
 
     /// Dumps the namespaces that are `wanted`.
-    pub(super) fn dump(&self, states: u32, wanted: impl Fn(NetNs) -> bool) -> Dumps {
+    ///
+    /// # Errors
+    /// If it cannot be found out which there are.
+    pub(super) fn dump(&self, states: u32, wanted: impl Fn(NetNs) -> bool) -> io::Result<Dumps> {
         let mut dumps = Dumps::new();
-        self.visit(
-            wanted,
-            || Dump::take(states),
-            |netns, dump| {
-                dumps.insert(netns, dump);
-            },
-        );
-        dumps
+        let seen = |netns, dump: io::Result<_>| drop(dumps.insert(netns, dump.ok()));
+        self.visit(wanted, || Dump::take(states), seen)?;
+        Ok(dumps)
+    }
+
+    /// The same, but for those that this user may not enter.
+    ///
+    /// # Errors
+    /// If one of the others cannot be asked either, or it cannot be found out which there are.
+    pub(super) fn dump_all(
+        &self,
+        states: u32,
+        wanted: impl Fn(NetNs) -> bool,
+    ) -> io::Result<Vec<(NetNs, Dump)>> {
+        let mut dumps = Vec::new();
+        let mut failed = None;
+        let seen = |netns, dump: io::Result<_>| match dump {
+            Ok(dump) => dumps.push((netns, dump)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => failed = Some(error),
+        };
+        self.visit(wanted, || Dump::take(states), seen)?;
+        failed.map_or(Ok(dumps), Err)
     }
 
     /// Only which sockets there are, in all namespaces that can be entered.
-    pub(super) fn keys(&self, states: u32) -> FxHashSet<SocketKey> {
+    ///
+    /// # Errors
+    /// If it cannot be found out which there are.
+    pub(super) fn keys(&self, states: u32) -> io::Result<FxHashSet<SocketKey>> {
         let mut all = FxHashSet::default();
         let keys = || {
             let mut keys = Vec::new();
             sockdiag::keys(states, |key| keys.push(key))?;
             Ok(keys)
         };
-        self.visit(|_| true, keys, |_, keys| all.extend(keys.into_iter().flatten()));
-        all
+        self.visit(|_| true, keys, |_, keys| all.extend(keys.into_iter().flatten()))?;
+        Ok(all)
     }
 
     fn visit<T>(
         &self,
         wanted: impl Fn(NetNs) -> bool,
         mut look: impl FnMut() -> io::Result<T>,
-        mut seen: impl FnMut(NetNs, Option<T>),
-    ) {
-        for (netns, path) in netns::list().into_iter().filter(|&(netns, _)| wanted(netns)) {
+        mut seen: impl FnMut(NetNs, io::Result<T>),
+    ) -> io::Result<()> {
+        for (netns, path) in netns::list()?.into_iter().filter(|&(netns, _)| wanted(netns)) {
             match self.visitor.visit(netns, &path, &mut look) {
-                Ok(Some(shown)) => seen(netns, Some(shown)),
+                Ok(Some(shown)) => seen(netns, Ok(shown)),
                 Ok(None) => {}
                 Err(error) => {
                     if error.kind() != io::ErrorKind::PermissionDenied && !self.warned.replace(true)
                     {
                         tracing::warn!("network namespace {}: {error}", netns.0);
                     }
-                    seen(netns, None);
+                    seen(netns, Err(error));
                 }
             }
         }
+        Ok(())
     }
 }

@@ -80,7 +80,7 @@ impl Gatherer {
         let looked_at = clock::now();
         let namespaces: Option<HashSet<_>> = stays.clone().map(|stay| stay.netns).collect();
         let wanted = |netns| namespaces.as_ref().is_none_or(|these| these.contains(&netns));
-        let dumps = self.dumper.dump(SHOWN, wanted);
+        let dumps = self.dumper.dump(SHOWN, wanted)?;
         let mut view = View::take(looked_at, &mut self.holders, || Ok(dumps))?;
         if !stays.clone().all(Stay::is_located) {
             view.find_unlocated();
@@ -99,32 +99,34 @@ impl Gatherer {
     /// sockets there are in other states.
     ///
     /// # Errors
-    /// If the descriptors cannot be read.
+    /// If the descriptors cannot be read, or it cannot be found out which namespaces there are.
     pub fn snapshot(&mut self, others: bool) -> Result<Snapshot> {
         let began = clock::on_cpu();
         // First, so that one that becomes half-closed meanwhile shows at least once.
-        let others = others.then(|| self.dumper.keys(OTHERS));
+        let others = others.then(|| self.dumper.keys(OTHERS)).transpose()?;
         let iterated = self.holders.is_iterator();
         // `/proc` would show nothing here that sock_diag does not.
         let held = match iterated {
             true => Held::pass(&mut self.holders, &Dumps::new(), |_| {})?,
             false => Held::default(),
         };
-        let dumps = self.dumper.dump(HALF_CLOSED, |_| true);
+        let dumps = self.dumper.dump(HALF_CLOSED, |_| true)?;
         let snapshot = snapshot(&held, &dumps, iterated);
         Ok(Snapshot { others, cost: Some(clock::on_cpu() - began), ..snapshot })
     }
 
-    /// The minisockets in FIN_WAIT2 of `namespaces`.
-    pub fn orphans(&self, namespaces: &Namespaces) -> Vec<Observed> {
+    /// The minisockets in FIN_WAIT2 of `namespaces`, those left out that this user may not enter.
+    ///
+    /// # Errors
+    /// If one of the others cannot be asked, or it cannot be found out which there are.
+    pub fn orphans(&self, namespaces: &Namespaces) -> Result<Vec<Observed>> {
         let wanted = |netns| namespaces.contains(netns);
-        let dumps = self.dumper.dump(TcpState::FinWait2.bit(), wanted);
-        let all = dumps.iter().filter_map(|(&netns, dump)| Some((netns, dump.as_ref()?)));
-        all.flat_map(|(netns, dump)| {
+        let dumps = self.dumper.dump_all(TcpState::FinWait2.bit(), wanted)?;
+        let all = dumps.iter().flat_map(|(netns, dump)| {
             let minisockets = dump.sockets().filter(DiagSocket::is_minisocket);
-            minisockets.map(move |s| observe(netns, &s, StayState::FinWait2, dump.fin_timeout))
-        })
-        .collect()
+            minisockets.map(|s| observe(*netns, &s, StayState::FinWait2, dump.fin_timeout))
+        });
+        Ok(all.collect())
     }
 
     /// Names code paths, as far as copies of their stacks are here.

@@ -44,7 +44,7 @@ impl Survey {
     pub fn take() -> Result<(Self, Gatherer, Option<anyhow::Error>)> {
         let began = clock::now();
         thread::scope(|scope| {
-            let dumping = scope.spawn(|| Dumper::new().map(|dumper| dumper.dump(SHOWN, |_| true)));
+            let dumping = scope.spawn(|| Ok(Dumper::new()?.dump(SHOWN, |_| true)?));
             let dumps = || dumping.join().map_err(|_| anyhow!("asking sock_diag panicked"))?;
             // Without the right to load programs /proc and sock_diag still say a lot.
             let (mut holders, why) = match Kernel::read() {

@@ -58,7 +58,7 @@ fn there<T: Send + 'static>(
     visit: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<Option<T>> {
     let run = move || {
-        let Some(path) = netns::list().remove(&netns) else { return Ok(None) };
+        let Some(path) = netns::list()?.remove(&netns) else { return Ok(None) };
         Visitor::new().map_err(io::Error::other)?.visit(netns, &path, visit)
     };
     let thread = thread::Builder::new().name("destroy".into()).spawn(run)?;

@@ -295,7 +295,7 @@ proptest! {
                 }
                 Step::Orphans(there) => {
                     let there: Vec<_> = there.into_iter().map(minisocket).collect();
-                    live.input(Input::Orphans(live.now, &there, &HashMap::new()));
+                    live.input(Input::Orphans(Some(&(live.now, there, HashMap::new()))));
                 }
             }
         }

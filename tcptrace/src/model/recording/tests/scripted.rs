@@ -248,8 +248,8 @@ pub(super) fn run() -> Live {
     live.go(31, TcpState::Close);
     live.tick(20);
     let left: Vec<_> = (50..70).map(minisocket).collect();
-    live.input(Input::Orphans(live.now, &left, &HashMap::new()));
+    live.input(Input::Orphans(Some(&(live.now, left, HashMap::new()))));
     live.tick(1);
-    live.input(Input::Orphans(live.now, &[], &HashMap::new()));
+    live.input(Input::Orphans(Some(&(live.now, vec![], HashMap::new()))));
     live
 }
