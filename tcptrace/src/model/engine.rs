@@ -334,7 +334,7 @@ impl Engine {
     /// When to [`Input::Tick`] next, if nothing else comes in before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
-        let repair = self.repair.due(self.tracker.counts().gaps);
+        let repair = self.repair.due(self.tracker.counts());
         let leaving = self.leaving.values().map(|ended| ended.at.after(LEAVING)).min();
         let told = [self.groups.next_deadline(), self.conditions.next_deadline()];
         [stays, self.orphans.next_deadline(), repair, leaving]

@@ -58,11 +58,12 @@ const SETS: [(&str, &[&str]); 4] =
 /// processor's verifier busy for a quarter of a minute, so the others do without.
 const STACKS: &[&str] = &[
     "live::deeds::read_to_the_end_and_kept",
+    "live::deeds::what_became_of_the_others_on_the_same_path",
     "live::record::after_a_restart_the_finding_is_the_same",
 ];
 
-/// Parts of the names of tests that want more than a guest has: a compiler and other languages, this
-/// source tree, a machine that is not emulated.
+/// Parts of the names of tests that want more than a guest has: a compiler and other languages, servers,
+/// systemd, tmux, this source tree, a machine that is not emulated.
 const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
@@ -71,10 +72,24 @@ const ELSEWHERE: &[&str] = &[
     "live::lifecycle::twenty_starts",
     "live::load::",
     "live::loss::",
+    "live::metrics::prometheus_",
+    "live::metrics::promtool_",
+    "live::metrics::who_sees_nothing_is_not_healthy",
+    "live::metrics::who_stands_still_is_not_healthy",
     "live::release::held::",
     "live::release::java::",
     "live::release::reused::",
+    "live::service::manifest::",
+    "live::service::the_units_privileges",
+    "live::service::unit::",
+    "live::service::what_",
+    "live::sinks::a_private_authority",
+    "live::sinks::a_sample_arrives_there",
+    "live::sinks::alertmanager_",
+    "live::sinks::two_processes_are_one_alert_there",
     "live::soak::",
+    "live::top::",
+    "live::usage::demo_shows_each_cause",
     "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
 ];
@@ -89,6 +104,9 @@ pub fn choose(trials: Vec<Trial>) -> Vec<Trial> {
     // Each name is of a test that there is, wherever this runs.
     for name in SETS.iter().flat_map(|(_, names)| *names) {
         assert!(trials.iter().any(|trial| trial.name() == *name), "there is no test {name}");
+    }
+    for part in ELSEWHERE {
+        assert!(trials.iter().any(|trial| trial.name().contains(part)), "there is no test {part}");
     }
     let Ok(wanted) = std::env::var(SET) else { return trials };
     let set = SETS.iter().find(|(name, _)| *name == wanted);

@@ -13,7 +13,7 @@ use crate::shell::{output, run, show};
 
 const INIT: &str = include_str!("init");
 /// Of the machine that builds it, with their libraries: what busybox's own do not do.
-const TOOLS: [&str; 5] = ["ip", "ss", "setpriv", "bash", "unshare"];
+const TOOLS: [&str; 6] = ["ip", "ss", "nstat", "setpriv", "bash", "unshare"];
 /// In an order in which each finds what it needs. One that is compiled into the kernel is no file.
 const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "unix_diag"];
 

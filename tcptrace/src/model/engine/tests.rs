@@ -308,6 +308,39 @@ fn loss_is_repaired_once_and_not_too_often() {
 }
 
 #[test]
+fn after_many_transitions_some_may_be_lost_unknown() {
+    let mut engine = engine();
+    engine.handle(at(100), Input::Lost(Lost { ring: 1, ..Lost::default() }));
+    engine.handle(at(100), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true]);
+    let took = |milliseconds| {
+        let cost = Some(Duration::from_millis(milliseconds));
+        Snapshot { cost, ..Snapshot::default() }
+    };
+    engine.handle(at(100), Input::Snapshot(Some(&took(1))));
+    let transitions = |engine: &mut Engine, count: u64| {
+        for cookie in 1..=count / 2 {
+            for (old, new) in
+                [(TcpState::Close, TcpState::SynSent), (TcpState::SynSent, TcpState::Close)]
+            {
+                let event = event(101, cookie, old, new);
+                engine.handle(event.at, Input::Transition(&event));
+            }
+        }
+    };
+    transitions(&mut engine, 9_998);
+    assert_eq!(engine.next_deadline(), Some(at(400)));
+    transitions(&mut engine, 2);
+    assert_eq!(engine.next_deadline(), Some(at(110)));
+    engine.handle(at(110), Input::Tick);
+    assert_eq!(outputs(&mut engine).snapshots, [true]);
+    engine.handle(at(110), Input::Snapshot(Some(&took(100))));
+    assert_eq!(engine.next_deadline(), Some(at(410)), "nothing has happened since");
+    transitions(&mut engine, 10_000);
+    assert_eq!(engine.next_deadline(), Some(at(130)), "half a percent of a CPU");
+}
+
+#[test]
 fn a_repair_that_had_to_wait_for_a_cpu_puts_off_no_other() {
     let mut engine = engine();
     engine.handle(at(100), Input::Lost(Lost { ring: 5, ..Lost::default() }));
