@@ -5,7 +5,7 @@ use std::time::Instant;
 use libtest_mimic::Trial;
 
 use crate::actor::Actor;
-use crate::host::{ITERATOR, copies_stacks, kernel_is, sees_reads};
+use crate::host::{COOKIES, ITERATOR, copies_stacks, kernel_is, sees_reads};
 use crate::watch::{check, pair, pids, watch};
 use crate::watcher::Tcptrace;
 
@@ -67,6 +67,10 @@ fn what_became_of_the_others_on_the_same_path() {
     for pair in &pairs[..LEAKED] {
         let alert = watch.alert(pair.server.cookie, "firing");
         let proof = &alert["evidence"]["proof"];
+        if !copies_stacks() {
+            assert_eq!(*proof, serde_json::Value::Null, "{alert:#}");
+            continue;
+        }
         assert_eq!(proof["read"], ALL, "{alert:#}");
         assert_eq!(proof["closed"], ALL - LEAKED, "{alert:#}");
     }
@@ -113,19 +117,22 @@ fn shut_down_and_kept() {
     let began = Instant::now();
     server.shutdown_both(pair.server);
     if !kernel_is(ITERATOR) {
-        // Nothing shows such a descriptor: what is left in CLOSE_WAIT is told, and no more.
-        let pair = crate::watch::pair(&mut server, &mut client, "127.0.0.1");
-        client.close(pair.client);
-        watch.alert(pair.server.cookie, "firing");
-        let told = watch.stop();
-        assert_eq!(told.iter().find(|line| line["state"] == "CLOSE"), None);
-        return;
+        return nothing_shows_the_descriptor(watch, &mut server, &mut client);
     }
     let alert = watch.alert(pair.server.cookie, "firing");
     check(&alert, "CLOSE", "closed_not_released", Some(server.pid()), began);
     assert_eq!(alert["confidence"], "high");
     server.close(pair.server);
     assert_eq!(watch.alert(pair.server.cookie, "resolved")["ended_by"], "closed");
+}
+
+/// What is left in CLOSE_WAIT is told, and no more.
+fn nothing_shows_the_descriptor(mut watch: Tcptrace, server: &mut Actor, client: &mut Actor) {
+    let pair = pair(server, client, "127.0.0.1");
+    client.close(pair.client);
+    watch.alert(pair.server.cookie, "firing");
+    let told = watch.stop();
+    assert_eq!(told.iter().find(|line| line["state"] == "CLOSE"), None);
 }
 
 fn reset_and_kept() {
@@ -136,6 +143,9 @@ fn reset_and_kept() {
     let began = Instant::now();
     // With a byte unread this is a reset.
     client.close(pair.client);
+    if !kernel_is(ITERATOR) {
+        return nothing_shows_the_descriptor(watch, &mut server, &mut client);
+    }
     let alert = watch.alert(pair.server.cookie, "firing");
     check(&alert, "CLOSE", "closed_not_released", Some(server.pid()), began);
     server.kill();
@@ -193,6 +203,11 @@ fn read_again_after_it_was_there_first() {
     let mut watch = Tcptrace::start(&["watch", "--close-wait", "4s", "--no-record"]);
     assert_eq!(server.recv(pair.server), 0);
     let alert = watch.alert(pair.server.cookie, "firing");
+    if !kernel_is(COOKIES) {
+        // By its address nobody knows a socket that has not moved.
+        assert_eq!(alert["verdict"], "drained", "{alert:#}");
+        return;
+    }
     assert_eq!((&alert["verdict"], &alert["age_is"]), (&"eof_read".into(), &"at_least".into()));
     assert_eq!(alert["evidence"]["eof_read_by"], server.pid());
 }

@@ -90,6 +90,7 @@ const ELSEWHERE: &[&str] = &[
     "live::soak::",
     "live::top::",
     "live::usage::demo_shows_each_cause",
+    "live::watch::two_thousand_in_one_process::tracepoint",
     "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
 ];

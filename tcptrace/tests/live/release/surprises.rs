@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::{Released, close_waits, leave, release, wait_until};
 use crate::actor::{Actor, Sock};
+use crate::host::{ITERATOR, kernel_is};
 use crate::watcher::{command, finish, fresh_directory};
 
 pub fn trials() -> Vec<Trial> {
@@ -107,6 +108,11 @@ fn without_the_right_to_copy_descriptors() {
     for args in [&["--yes"][..], &[]] {
         let args = [&["--pid", &server.pid], args].concat();
         let (code, out, err) = finish(&mut without("sys_ptrace", &args));
+        if !kernel_is(ITERATOR) {
+            // Who holds them is then not to be seen either.
+            assert!(err.contains("no half-closed sockets are selected"), "{err}");
+            continue;
+        }
         assert_eq!(code, Some(1), "{err}");
         let expected = format!(
             "error: this user may not copy descriptors of process {} (CAP_SYS_PTRACE is missing)",
