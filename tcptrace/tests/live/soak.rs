@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use rustix::process::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::host::{Namespace, census, report};
@@ -71,7 +71,11 @@ fn nothing_grows_and_all_is_told() {
         Sizes::of(watches.everywhere.pid(), GROWTH_WITH_STACKS),
         Sizes::of(watches.here.tcptrace.pid(), GROWTH),
     ];
-    let mut rounds = 0;
+    // Nothing leaks where connections only come and go, but for what the kernel forgets there.
+    let orphaned = |line: &&Value| {
+        line["netns"] == busy.inode && line["verdict"] == "orphan" && line["status"] == "firing"
+    };
+    let (mut rounds, mut forgotten) = (0, 0);
     while began.elapsed() < length || rounds <= WARM_UP {
         let over = AtomicBool::new(false);
         let script = thread::scope(|threads| {
@@ -80,6 +84,7 @@ fn nothing_grows_and_all_is_told() {
             round(&mut watches, &quiet)
         });
         // Others may leak on this host, in namespaces of their own.
+        forgotten += watches.here.tcptrace.seen.iter().filter(orphaned).count();
         for watch in [&mut watches.everywhere, &mut watches.here.tcptrace] {
             let besides = watch.seen.drain(..).find(|line| script.is_about(line));
             assert_eq!(besides, None, "in round {rounds}");
@@ -93,10 +98,11 @@ fn nothing_grows_and_all_is_told() {
     server.close(lasting.server);
     last.is_over(&mut watches);
     let Watches { everywhere, here, .. } = watches;
-    let (mut here, everywhere) = (here.tcptrace.stop(), everywhere.stop());
+    let (mut left, everywhere) = (here.tcptrace.stop(), everywhere.stop());
     assert_eq!(everywhere.iter().find(|line| last.is_about(line)), None);
-    let (here, everywhere) = (here.pop().unwrap(), everywhere.last().unwrap());
-    assert_eq!(here["alerts"], told_here, "{here:#}");
+    let (here, everywhere) = (left.pop().unwrap(), everywhere.last().unwrap());
+    forgotten += left.iter().filter(orphaned).count();
+    assert_eq!(here["alerts"], told_here + forgotten, "{here:#}");
     assert!(everywhere["alerts"].as_u64().unwrap() >= told as u64, "{everywhere:#}");
     let memory = |sizes: &Sizes| {
         let kb = &sizes.memory;
@@ -104,6 +110,7 @@ fn nothing_grows_and_all_is_told() {
     };
     report(&json!({
         "rounds": rounds,
+        "forgotten": forgotten,
         "seconds": began.elapsed().as_secs(),
         "alerts": told,
         "transitions": here["transitions"],
@@ -144,13 +151,21 @@ fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
         let there = namespaces.map(|namespace| census(Some(namespace)));
         let of = |state| there.iter().filter_map(|census| census.get(state)).sum::<u64>();
         let all = there.iter().flat_map(BTreeMap::values).sum::<u64>();
+        let forgotten = namespaces.map(orphans).iter().sum::<u64>();
         // A descriptor whose connection is over is no socket to `ss`; none is left.
-        let half_closed = (known, [of("CLOSE-WAIT"), of("FIN-WAIT-2"), 0]);
+        let half_closed = (known, [of("CLOSE-WAIT"), of("FIN-WAIT-2") + forgotten, 0]);
         (half_closed, all_known, all..=all + few)
     };
     wait_until("other sockets are known than there are", look, |(half_closed, known, there)| {
         half_closed.0 == half_closed.1 && there.contains(known)
     });
+}
+
+/// Those whose program is gone and whose peer is too: on two CPUs a FIN can come in just as the kernel gives
+/// up the full socket, and is answered by a reset. What stands in for the socket then waits for a minute.
+fn orphans(namespace: &Namespace) -> u64 {
+    let shown = namespace.exec(&["ss", "-Htano", "state", "fin-wait-2"]);
+    shown.lines().filter(|line| line.contains("timer:(timewait")).count() as u64
 }
 
 /// What a process has, round by round.
