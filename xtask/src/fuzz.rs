@@ -41,7 +41,9 @@ pub fn fuzz(each: Duration, only: Option<&str>, grow: bool) -> Result<()> {
         fuzz.args(SANITIZER).arg(name).args(folders).arg("--").args(LIMITS);
         run(fuzz.arg(format!("-max_total_time={}", each.as_secs())))?;
         if grow {
-            run(cargo_fuzz("cmin")?.args(SANITIZER).arg(name))?;
+            // An input for each branch, not for each number of times that it is taken.
+            let mut shrink = cargo_fuzz("cmin")?;
+            run(shrink.args(SANITIZER).arg(name).args(["--", "-use_counters=0"]))?;
         }
     }
     Ok(())
