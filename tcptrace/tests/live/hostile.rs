@@ -5,14 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use serde_json::Value;
 use crate::actor::{Actor, Sock};
 use crate::host::{self, Namespace};
 use crate::watch::{pair, watch};
-use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
+use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory, reader};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -48,7 +47,7 @@ const PLANTED: &str = "planted_by_a_test";
 struct Keeper {
     child: Child,
     local: String,
-    said: BufReader<ChildStdout>,
+    said: Receiver<String>,
 }
 
 impl Keeper {
@@ -60,18 +59,15 @@ impl Keeper {
     /// As it is told.
     fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
+        let said = reader(child.stdout.take().unwrap());
         let mut keeper = Self { child, local: String::new(), said };
         keeper.local = format!("127.0.0.1:{}", keeper.line());
         keeper
     }
 
     /// What it says next.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "it ended: {line:?}");
-        line.trim().to_owned()
+    fn line(&self) -> String {
+        self.said.recv_timeout(DEADLINE).expect("it says nothing more")
     }
 
     /// Has its peer leave, and waits for what is told.
@@ -372,7 +368,7 @@ fn a_library_that_is_cut_off_meanwhile_ends_nobody() {
     let start = || {
         let mut command = Command::new(&program);
         let command = command.args([&*port, "return"]).uid(USER).gid(USER);
-        let mut keeper = Keeper::spawn(command.env("LD_LIBRARY_PATH", &dir));
+        let keeper = Keeper::spawn(command.env("LD_LIBRARY_PATH", &dir));
         assert_eq!(keeper.line(), "returned");
         keeper
     };
@@ -415,7 +411,7 @@ fn arguments_that_never_come_are_not_waited_for() {
     let listener = server.listen("127.0.0.1");
     let (port, file) = (listener.local_port.to_string(), silence.join("silent"));
     let hides = [&*port, "hide", file.to_str().unwrap()];
-    let mut hidden = beside_silence(&silence, &program, &hides);
+    let hidden = beside_silence(&silence, &program, &hides);
     assert_eq!(hidden.line(), "hidden");
     // The trap: whoever else reads them is still at it when told to end.
     let mut cat = Command::new("cat");

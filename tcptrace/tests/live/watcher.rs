@@ -208,7 +208,8 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn reader(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+/// The lines of a pipe, as they come.
+pub fn reader(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
