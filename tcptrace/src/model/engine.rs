@@ -49,7 +49,7 @@ pub enum Input<'a> {
     /// The snapshot asked for: all transitions of before its end have been handled. `None` where
     /// it could not be taken.
     Snapshot(Option<&'a Snapshot>),
-    /// Those of the namespaces asked for. `None` where one of these could not be asked.
+    /// The minisockets of the namespaces asked for. `None` where one of these could not be asked.
     Orphans(Option<&'a Minisockets>),
     /// A program did something with a socket. All transitions of before it have been handled, but for
     /// those whose records are held up.

@@ -111,16 +111,14 @@ impl<'a> Recollection<'a> {
     }
 }
 
-#[cfg(test)]
 impl Observed {
-    /// A held socket of which as little is known as may be.
-    pub(super) fn example(state: StayState) -> Self {
-        let [local, remote] = ["127.0.0.1:80", "127.0.0.1:4000"].map(|end| end.parse().unwrap());
+    /// A held socket of which no more is known.
+    pub const fn new(key: SocketKey, netns: NetNs, endpoints: Endpoints, state: StayState) -> Self {
         Self {
-            key: SocketKey::new(7, 0),
+            key,
             skaddr: None,
-            netns: NetNs(1),
-            endpoints: Endpoints { local, remote },
+            netns,
+            endpoints,
             state,
             orphan: false,
             minisocket: None,
@@ -129,6 +127,12 @@ impl Observed {
             seen: None,
             progress: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn example(state: StayState) -> Self {
+        let [local, remote] = ["127.0.0.1:80", "127.0.0.1:4000"].map(|end| end.parse().unwrap());
+        Self::new(SocketKey::new(7, 0), NetNs(1), Endpoints { local, remote }, state)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use libtest_mimic::Failed;
@@ -121,7 +121,7 @@ pub const TASK: (u32, u32) = (5, 11);
 /// Since then programs may ask for a socket's cookie.
 pub const COOKIES: (u32, u32) = (5, 12);
 /// Since then they may read a task's registers, which a copied stack is unwound from.
-pub const STACKS: (u32, u32) = (5, 15);
+const STACKS: (u32, u32) = (5, 15);
 /// Since then there is a tracepoint for what `recv` returned.
 pub const RECV_LENGTH: (u32, u32) = (6, 3);
 
@@ -131,6 +131,16 @@ pub fn kernel_is(version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.next().unwrap().parse().unwrap();
     (next(), next()) >= version
+}
+
+/// What was said on stderr, without the line about holders that comes first where only /proc tells of them.
+pub fn besides_holders(said: &str) -> &str {
+    if kernel_is(ITERATOR) {
+        return said;
+    }
+    let (notice, rest) = said.split_once('\n').unwrap_or((said, ""));
+    assert!(notice.starts_with("holders are read from /proc"), "{said}");
+    rest
 }
 
 /// Whether a program can be seen to read the end of what its peer sent. Without the tracepoint that takes
@@ -148,6 +158,15 @@ pub fn copies_stacks() -> bool {
 pub fn is_confidential() -> bool {
     let shown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     shown.contains("[confidentiality]")
+}
+
+/// Raises the flag when it goes, also where a test fails.
+pub struct OnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A socket as `ss` shows it.

@@ -3,25 +3,27 @@
 //! Each test has the truth from its own scenario, and a part that shows that the trap was laid: a name
 //! that is read where it may be.
 
+mod keeper;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::actor::{Actor, Sock};
-use crate::host::{self, Namespace};
+use self::keeper::{Keeper, USER, beside_silence, build, keeper, source};
+use crate::actor::Actor;
+use crate::host::{self, Namespace, OnDrop};
 use crate::watch::{pair, watch};
-use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory, reader};
+use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -38,61 +40,8 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A user that owns nothing else.
-const USER: u32 = 54_321;
 /// In front of what is planted, so that it is known.
 const PLANTED: &str = "planted_by_a_test";
-
-/// A running `keeper.c`, and where its connection ends.
-struct Keeper {
-    child: Child,
-    local: String,
-    said: Receiver<String>,
-}
-
-impl Keeper {
-    /// As the user who has the program.
-    fn start(program: &Path, port: u16) -> Self {
-        Self::spawn(Command::new(program).arg(port.to_string()).uid(USER).gid(USER))
-    }
-
-    /// As it is told.
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let said = reader(child.stdout.take().unwrap());
-        let mut keeper = Self { child, local: String::new(), said };
-        keeper.local = format!("127.0.0.1:{}", keeper.line());
-        keeper
-    }
-
-    /// What it says next.
-    fn line(&self) -> String {
-        self.said.recv_timeout(DEADLINE).expect("it says nothing more")
-    }
-
-    /// Has its peer leave, and waits for what is told.
-    fn is_left(&self, server: &mut Actor, listener: Sock, by: &mut Tcptrace) -> Value {
-        let alert = self.is_told_of(server, listener, by);
-        assert_eq!(alert["blame"]["pid"], self.child.id(), "{alert:#}");
-        alert
-    }
-
-    /// The same, whoever is to blame.
-    fn is_told_of(&self, server: &mut Actor, listener: Sock, by: &mut Tcptrace) -> Value {
-        let accepted = server.accept(listener);
-        server.close(accepted);
-        by.wait_for("alert on the keeper", |line| {
-            line["type"] == "alert" && line["local"] == *self.local
-        })
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A directory that everybody may look into.
 fn directory() -> PathBuf {
@@ -100,32 +49,6 @@ fn directory() -> PathBuf {
     fs::create_dir(&dir).unwrap();
     fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
     dir
-}
-
-/// What is kept for these tests under this name.
-fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/hostile").join(name)
-}
-
-/// Builds `keeper.c` as a file of the user's.
-fn keeper(dir: &Path) -> PathBuf {
-    let program = dir.join("keeper");
-    build(&program, &[source("keeper.c").to_str().unwrap()]);
-    program
-}
-
-fn build(file: &Path, arguments: &[&str]) {
-    let mut cc = Command::new("cc");
-    cc.args(["-g", "-O1", "-o"]).arg(file).args(arguments);
-    assert!(cc.status().unwrap().success(), "{cc:?}");
-    chown(file, Some(USER), Some(USER)).unwrap();
-}
-
-/// Runs `keeper.c` beside a file system that hardly answers, which is at `place` for this one alone.
-fn beside_silence(place: &Path, program: &Path, arguments: &[&str]) -> Keeper {
-    let mut keeper = Command::new("unshare");
-    keeper.args(["--mount", "python3"]).arg(source("silent.py")).arg(place).arg(USER.to_string());
-    Keeper::spawn(keeper.arg(program).args(arguments))
 }
 
 /// Has the program say that its debug information is at `path`.
@@ -252,17 +175,16 @@ fn a_name_that_changes_all_the_time_is_one_process() {
     let mut watch = watch(&[]);
     let pid = server.pid();
     let pairs: Vec<_> = (0..LEAKS).map(|_| pair(&mut server, &mut client, "127.0.0.1")).collect();
-    let begun = Barrier::new(2);
+    let (begun, over) = (Barrier::new(2), AtomicBool::new(false));
     let groups: BTreeSet<_> = thread::scope(|scope| {
-        let (_going_on, over) = channel::<()>();
+        let _over = OnDrop(&over);
         scope.spawn(|| {
-            let over = over;
             for count in 0u64.. {
                 server.set_name(format!("\x1b[31m{count}").as_bytes());
                 if count == 0 {
                     begun.wait();
                 }
-                if over.try_recv() != Err(TryRecvError::Empty) {
+                if over.load(Ordering::Relaxed) {
                     break;
                 }
             }
@@ -363,7 +285,7 @@ fn a_library_that_is_cut_off_meanwhile_ends_nobody() {
     let whole = fs::read(&library).unwrap();
     let (mut server, mut watch) = (Actor::start(), watch(&[]));
     let listener = server.listen("127.0.0.1");
-    let cuts = AtomicUsize::new(0);
+    let (over, cuts) = (AtomicBool::new(false), AtomicUsize::new(0));
     let port = listener.local_port.to_string();
     let start = || {
         let mut command = Command::new(&program);
@@ -374,11 +296,10 @@ fn a_library_that_is_cut_off_meanwhile_ends_nobody() {
     };
     let keepers: Vec<_> = (0..ALERTS).map(|_| start()).collect();
     let told: Vec<_> = thread::scope(|scope| {
-        let (_going_on, over) = channel::<()>();
+        let _over = OnDrop(&over);
         scope.spawn(|| {
-            let over = over;
             let file = File::options().write(true).open(&library).unwrap();
-            while over.try_recv() == Err(TryRecvError::Empty) {
+            while !over.load(Ordering::Relaxed) {
                 file.set_len(0).unwrap();
                 file.write_all_at(&whole, 0).unwrap();
                 cuts.fetch_add(1, Ordering::Relaxed);

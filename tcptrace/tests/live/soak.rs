@@ -16,7 +16,7 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
-use crate::host::{Namespace, census, report};
+use crate::host::{Namespace, OnDrop, census, report, ss};
 use crate::load::resident;
 use crate::metrics::{Served, wait_until};
 use crate::watch::pair;
@@ -71,10 +71,6 @@ fn nothing_grows_and_all_is_told() {
         Sizes::of(watches.everywhere.pid(), GROWTH_WITH_STACKS),
         Sizes::of(watches.here.tcptrace.pid(), GROWTH),
     ];
-    // Nothing leaks where connections only come and go, but for what the kernel forgets there.
-    let orphaned = |line: &&Value| {
-        line["netns"] == busy.inode && line["verdict"] == "orphan" && line["status"] == "firing"
-    };
     let (mut rounds, mut forgotten) = (0, 0);
     while began.elapsed() < length || rounds <= WARM_UP {
         let over = AtomicBool::new(false);
@@ -83,8 +79,8 @@ fn nothing_grows_and_all_is_told() {
             let _over = OnDrop(&over);
             round(&mut watches, &quiet)
         });
+        forgotten += orphans_told(&watches.here.tcptrace.seen, &busy);
         // Others may leak on this host, in namespaces of their own.
-        forgotten += watches.here.tcptrace.seen.iter().filter(orphaned).count();
         for watch in [&mut watches.everywhere, &mut watches.here.tcptrace] {
             let besides = watch.seen.drain(..).find(|line| script.is_about(line));
             assert_eq!(besides, None, "in round {rounds}");
@@ -101,7 +97,7 @@ fn nothing_grows_and_all_is_told() {
     let (mut left, everywhere) = (here.tcptrace.stop(), everywhere.stop());
     assert_eq!(everywhere.iter().find(|line| last.is_about(line)), None);
     let (here, everywhere) = (left.pop().unwrap(), everywhere.last().unwrap());
-    forgotten += left.iter().filter(orphaned).count();
+    forgotten += orphans_told(&left, &busy);
     assert_eq!(here["alerts"], told_here + forgotten, "{here:#}");
     assert!(everywhere["alerts"].as_u64().unwrap() >= told as u64, "{everywhere:#}");
     let memory = |sizes: &Sizes| {
@@ -118,15 +114,6 @@ fn nothing_grows_and_all_is_told() {
         "memory": sizes.each_ref().map(memory),
         "descriptors": sizes.each_ref().map(|sizes| sizes.descriptors.iter().max()),
     }));
-}
-
-/// Raises the flag when it goes, also where a test fails.
-struct OnDrop<'a>(&'a AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Connections until the round is over, with pauses: as much as a busy server makes.
@@ -166,6 +153,19 @@ fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
 fn orphans(namespace: &Namespace) -> u64 {
     let shown = namespace.exec(&["ss", "-Htano", "state", "fin-wait-2"]);
     shown.lines().filter(|line| line.contains("timer:(timewait")).count() as u64
+}
+
+/// How many of them were told where connections only come and go, and nothing else leaks. Each is there by `ss`.
+fn orphans_told(told: &[Value], busy: &Namespace) -> usize {
+    let orphans = told.iter().filter(|line| {
+        line["netns"] == busy.inode && line["verdict"] == "orphan" && line["status"] == "firing"
+    });
+    let is_there = |line: &&Value| {
+        let port = line["local"].as_str().unwrap().rsplit(':').next().unwrap();
+        let shown = ss(Some(busy), port.parse().unwrap());
+        assert!(shown.iter().any(|socket| socket.state == "FIN-WAIT-2"), "{line:#}");
+    };
+    orphans.inspect(is_there).count()
 }
 
 /// What a process has, round by round.

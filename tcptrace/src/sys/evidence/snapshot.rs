@@ -118,11 +118,6 @@ pub(super) fn observe(
         _ => Duration::ZERO,
     };
     Observed {
-        key: socket.key,
-        skaddr: None,
-        netns,
-        endpoints: socket.endpoints,
-        state,
         orphan: state == StayState::FinWait2 && socket.inode == 0,
         minisocket: match socket.timer {
             Timer::TimeWait(left) if socket.is_minisocket() => Some(left),
@@ -130,8 +125,7 @@ pub(super) fn observe(
         },
         age_min: bounds.map_or(timed, |(min, _)| min),
         age_max: bounds.map(|(_, max)| max),
-        seen: None,
-        progress: None,
+        ..Observed::new(socket.key, netns, socket.endpoints, state)
     }
 }
 
@@ -162,17 +156,9 @@ fn outlived(held: &HeldFd) -> Option<StayState> {
 /// Of its age nothing is known.
 fn unaged(held: &HeldFd, state: StayState) -> Observed {
     Observed {
-        key: held.key,
         skaddr: Some(held.skaddr),
-        netns: held.netns,
-        endpoints: held.endpoints,
-        state,
-        orphan: false,
-        minisocket: None,
-        age_min: Duration::ZERO,
-        age_max: None,
-        seen: None,
         progress: Some(held.progress),
+        ..Observed::new(held.key, held.netns, held.endpoints, state)
     }
 }
 

@@ -25,8 +25,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def attributes(node):
     mode = DIRECTORY_MODE if node == ROOT else FILE_MODE
-    times = (0, 0, 0, 0, 0, 0)
-    return struct.pack("6Q10I", node, 1 << 20, 0, *times[:3], *times[3:], mode, 1, 0, 0, 0, 4096, 0)
+    size, blocks, times, nanoseconds = 1 << 20, 0, (0, 0, 0), (0, 0, 0)
+    links, user, group, device, block_size, flags = 1, 0, 0, 0, 4096, 0
+    return struct.pack(
+        "6Q10I", node, size, blocks, *times, *nanoseconds, mode, links, user, group, device,
+        block_size, flags)
 
 
 def answer(operation, node, name):
