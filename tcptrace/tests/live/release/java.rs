@@ -44,6 +44,12 @@ impl Java {
         run(&["ss", "-Htan", "state", "close-wait", &source]).lines().count()
     }
 
+    /// How many wait to be accepted, by `ss`: the Recv-Q of its listener.
+    fn queued(&self) -> usize {
+        let listeners = run(&["ss", "-Htln", &format!("sport = :{}", self.port)]);
+        listeners.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
@@ -71,8 +77,9 @@ fn two_thousand_while_it_serves() {
         java.connect().write_all(b"k").unwrap();
     }
     wait_until("all of them in CLOSE_WAIT", || java.close_waits() == COUNT);
+    // They are before the server has taken them from its queue.
+    wait_until("a descriptor for each", || java.descriptors() > COUNT && java.queued() == 0);
     let descriptors = java.descriptors();
-    assert!(descriptors > COUNT);
     // One that was there first, and lives.
     let mut old = java.connect();
 
