@@ -289,7 +289,10 @@ impl Engine {
         let given_up = ended.stay.state == StayState::FinWait2
             && event.new == TcpState::Close
             && match event.circumstances {
-                Some(at_end) => at_end.err == 0 && (ended.stay.orphan || at_end.dead),
+                // With the peer's FIN it is over, also where a minisocket goes on in TIME_WAIT.
+                Some(at_end) => {
+                    at_end.err == 0 && !at_end.done && (ended.stay.orphan || at_end.dead)
+                }
                 // Perhaps: a look in vain costs nothing, a second alert would be wrong.
                 None => ended.stay.orphan || !told,
             };

@@ -232,9 +232,10 @@ pub fn ended_by(state: StayState, orphan: bool, event: &Transition) -> EndedBy {
         }
         // tcp_close of a held FIN_WAIT2: the kernel sets the state it is in already.
         (StayState::FinWait2, TcpState::FinWait2) => closed_by_task(EndedBy::Closed),
-        // Whether the peer's FIN or the timer ended an orphan does not show in the event.
-        (StayState::FinWait2, TcpState::Close) if orphan || dead => EndedBy::Unknown,
+        // `tcp_fin` marks the socket first.
         (StayState::FinWait2, TcpState::Close) if err == 0 && done => EndedBy::PeerClosed,
+        // Whether a minisocket goes on, or the timer or the peer's data ended it, does not show.
+        (StayState::FinWait2, TcpState::Close) if orphan || dead => EndedBy::Unknown,
         (StayState::FinWait2, TcpState::Close) if err == 0 => {
             closed_by_task(EndedBy::ClosedWithReset)
         }

@@ -107,7 +107,13 @@ impl Actor {
     }
 
     pub fn close(&mut self, socket: Sock) {
-        self.ask(&format!("close {}", socket.id));
+        self.close_all(&[socket]);
+    }
+
+    /// One right after the other, however slow the machine is.
+    pub fn close_all(&mut self, sockets: &[Sock]) {
+        let ids = sockets.iter().map(|socket| format!(" {}", socket.id));
+        self.ask(&format!("close{}", ids.collect::<String>()));
     }
 
     pub fn shutdown_sending(&mut self, socket: Sock) {
@@ -281,10 +287,12 @@ impl Stage {
                 let (stream, _) = self.listeners[&id.parse().unwrap()].accept().unwrap();
                 self.keep(stream)
             }
-            ["close", id] => {
-                let id = id.parse().unwrap();
-                let closed = self.streams.remove(&id).is_some();
-                assert!(closed | self.listeners.remove(&id).is_some());
+            ["close", ids @ ..] => {
+                for id in ids {
+                    let id = id.parse().unwrap();
+                    let closed = self.streams.remove(&id).is_some();
+                    assert!(closed | self.listeners.remove(&id).is_some());
+                }
                 String::new()
             }
             ["shutdown", id] => {

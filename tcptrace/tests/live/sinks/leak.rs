@@ -23,22 +23,18 @@ impl Leak {
 
     /// The peers of `count` more connections leave.
     pub fn grow(&mut self, count: usize) {
-        let pairs: Vec<_> = (0..count)
+        let connected: Vec<_> = (0..count)
             .map(|_| {
-                let client = self.client.connect("127.0.0.1", self.listener.local_port);
-                (client, self.server.accept(self.listener))
+                let connected = self.client.connect("127.0.0.1", self.listener.local_port);
+                self.stuck.push(self.server.accept(self.listener));
+                connected
             })
             .collect();
-        for (client, server) in pairs {
-            self.client.close(client);
-            self.stuck.push(server);
-        }
+        self.client.close_all(&connected);
     }
 
     /// All are closed.
     pub fn end(&mut self) {
-        for socket in self.stuck.drain(..) {
-            self.server.close(socket);
-        }
+        self.server.close_all(&std::mem::take(&mut self.stuck));
     }
 }
