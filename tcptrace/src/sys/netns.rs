@@ -3,7 +3,7 @@
 //! An open namespace, or a netlink socket in one, keeps a dead container's network alive, so both
 //! are closed again at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -16,6 +16,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::model::socket::NetNs;
 
 const OWN: &str = "/proc/thread-self/ns/net";
+/// How often a namespace is looked for again of which no process lives long enough.
+const ATTEMPTS: usize = 3;
 /// Where `ip netns` keeps its namespaces.
 pub const NAMED: &str = "/run/netns";
 
@@ -112,12 +114,27 @@ impl Visitor {
         Ok(Self { own: own()?, home })
     }
 
-    /// Runs `visit` in the namespace `netns` at `path`; `None` if that has gone meanwhile.
+    /// Runs `visit` in every namespace that is `wanted` and tells `seen` what came of it. An error with
+    /// `PermissionDenied` means that this user may not enter others' namespaces.
     ///
     /// # Errors
-    /// If it cannot be entered, or `visit` fails. `PermissionDenied` means that this user may not
-    /// enter others' namespaces.
-    pub fn visit<T>(
+    /// If it cannot be found out which there are.
+    pub fn visit_all<T>(
+        &self,
+        wanted: impl Fn(NetNs) -> bool,
+        mut visit: impl FnMut() -> io::Result<T>,
+        seen: impl FnMut(NetNs, io::Result<T>),
+    ) -> io::Result<()> {
+        let list = || {
+            let mut there = list()?;
+            there.retain(|&netns, _| wanted(netns));
+            Ok(there)
+        };
+        visit_each(list, |netns, path| self.visit(netns, path, &mut visit), seen)
+    }
+
+    /// Runs `visit` in the namespace `netns` at `path`; `None` if it is not there any more.
+    fn visit<T>(
         &self,
         netns: NetNs,
         path: &Path,
@@ -141,6 +158,34 @@ impl Visitor {
         enter(&self.home).expect("a thread can go back to its own namespace");
         result.map(Some)
     }
+}
+
+/// Lists, visits each, and has `seen` told what came of it. The process by which a namespace was found may
+/// have ended by then while others are in it: it is looked for again.
+fn visit_each<T>(
+    mut list: impl FnMut() -> io::Result<BTreeMap<NetNs, PathBuf>>,
+    mut visit: impl FnMut(NetNs, &Path) -> io::Result<Option<T>>,
+    mut seen: impl FnMut(NetNs, io::Result<T>),
+) -> io::Result<()> {
+    let mut there = list()?;
+    for _ in 0..ATTEMPTS {
+        let mut missed = BTreeSet::new();
+        for (netns, path) in &there {
+            match visit(*netns, path).transpose() {
+                Some(result) => seen(*netns, result),
+                None => drop(missed.insert(*netns)),
+            }
+        }
+        if missed.is_empty() {
+            return Ok(());
+        }
+        there = list()?;
+        there.retain(|netns, _| missed.contains(netns));
+    }
+    for netns in there.into_keys() {
+        seen(netns, Err(io::Error::other("its processes end before it can be entered")));
+    }
+    Ok(())
 }
 
 fn enter(namespace: &File) -> io::Result<()> {
@@ -175,6 +220,35 @@ torn";
         assert_eq!(visit(other, OWN), None);
         assert_eq!(visit(other, "/proc/self/task/0/ns/net"), None);
         assert_eq!(visit(own().unwrap(), OWN), Some(()));
+    }
+
+    #[test]
+    fn a_namespace_does_not_go_with_the_process_that_it_was_found_by() {
+        let [stays, goes, fails] = [1, 2, 3].map(NetNs);
+        let lists = [vec![stays, goes, fails], vec![stays, fails], vec![stays, fails]];
+        let mut lists = lists.into_iter().enumerate();
+        let list = || {
+            let (time, there) = lists.next().expect("no more looks than there are");
+            Ok(there.into_iter().map(|netns| (netns, PathBuf::from(time.to_string()))).collect())
+        };
+        let visit = |netns, path: &Path| match (netns, path.to_str().unwrap()) {
+            (NetNs(1), "2") => Ok(Some("seen")),
+            (NetNs(1 | 2), _) => Ok(None),
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let mut seen = Vec::new();
+        visit_each(list, visit, |netns, shown| seen.push((netns, shown.map_err(|e| e.kind()))))
+            .unwrap();
+        assert_eq!(seen, [(fails, Err(io::ErrorKind::PermissionDenied)), (stays, Ok("seen"))]);
+    }
+
+    #[test]
+    fn one_whose_processes_all_end_is_not_taken_to_be_gone() {
+        let list = || Ok(BTreeMap::from([(NetNs(1), PathBuf::new())]));
+        let mut seen = Vec::new();
+        let visit = |_, _: &Path| Ok(None::<()>);
+        visit_each(list, visit, |netns, shown| seen.push((netns, shown.is_ok()))).unwrap();
+        assert_eq!(seen, [(NetNs(1), false)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::socket::{NetNs, SocketKey};
-use crate::sys::netns::{self, Visitor};
+use crate::sys::netns::Visitor;
 use crate::sys::sockdiag::{self, DiagSocket, RawSocket};
 
 /// The namespaces that were asked; `None` for one that cannot be entered.
@@ -123,22 +123,17 @@ impl Dumper {
     fn visit<T>(
         &self,
         wanted: impl Fn(NetNs) -> bool,
-        mut look: impl FnMut() -> io::Result<T>,
+        look: impl FnMut() -> io::Result<T>,
         mut seen: impl FnMut(NetNs, io::Result<T>),
     ) -> io::Result<()> {
-        for (netns, path) in netns::list()?.into_iter().filter(|&(netns, _)| wanted(netns)) {
-            match self.visitor.visit(netns, &path, &mut look) {
-                Ok(Some(shown)) => seen(netns, Ok(shown)),
-                Ok(None) => {}
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::PermissionDenied && !self.warned.replace(true)
-                    {
-                        tracing::warn!("network namespace {}: {error}", netns.0);
-                    }
-                    seen(netns, Err(error));
-                }
+        self.visitor.visit_all(wanted, look, |netns, shown| {
+            if let Err(error) = &shown
+                && error.kind() != io::ErrorKind::PermissionDenied
+                && !self.warned.replace(true)
+            {
+                tracing::warn!("network namespace {}: {error}", netns.0);
             }
-        }
-        Ok(())
+            seen(netns, shown);
+        })
     }
 }

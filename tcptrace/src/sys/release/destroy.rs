@@ -20,7 +20,7 @@ use crate::model::decode::{AF_INET, AF_INET6};
 use crate::model::release::check::{Expected, Look};
 use crate::model::release::{Gone, Outcome, Refusal};
 use crate::model::socket::{NetNs, SocketKey};
-use crate::sys::netns::{self, Visitor};
+use crate::sys::netns::Visitor;
 use crate::sys::sockdiag;
 
 /// Resets a connection that showed `look` through its descriptor; false: it has gone meanwhile.
@@ -55,11 +55,13 @@ pub fn unaccepted(expected: &Expected, rehearsal: bool) -> Result<Outcome, Failu
 /// Runs `visit` in `netns`; `None` if that has gone.
 fn there<T: Send + 'static>(
     netns: NetNs,
-    visit: impl FnOnce() -> io::Result<T> + Send + 'static,
+    visit: impl FnMut() -> io::Result<T> + Send + 'static,
 ) -> io::Result<Option<T>> {
     let run = move || {
-        let Some(path) = netns::list()?.remove(&netns) else { return Ok(None) };
-        Visitor::new().map_err(io::Error::other)?.visit(netns, &path, visit)
+        let visitor = Visitor::new().map_err(io::Error::other)?;
+        let mut done = Ok(None);
+        visitor.visit_all(|other| other == netns, visit, |_, result| done = result.map(Some))?;
+        done
     };
     let thread = thread::Builder::new().name("destroy".into()).spawn(run)?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that asks panicked")))
