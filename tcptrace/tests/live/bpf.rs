@@ -8,7 +8,7 @@ use aya::maps::loaded_maps;
 use aya::programs::{loaded_links, loaded_programs};
 use rustix::process::Pid;
 
-use crate::metrics::wait_until;
+use crate::host::wait_until;
 
 /// Programs, links and maps by their ids, with the names of those that have one, and what is pinned.
 #[derive(Debug, Default, PartialEq, Eq)]

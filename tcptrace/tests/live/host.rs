@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
@@ -53,14 +53,8 @@ impl Namespace {
     /// Waits until every connection in it is over, by `ss`: the last packets of a connection are
     /// handled some time after both programs have closed it.
     pub fn wait_until_quiet(&self) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let open = self.exec(&["ss", "-Htan", "exclude", "time-wait"]);
-            if open.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "still open: {open}");
-        }
+        let open = || self.exec(&["ss", "-Htan", "exclude", "time-wait"]);
+        wait_until("still open", open, String::is_empty);
     }
 
     /// Runs a command in it and returns what it printed.
@@ -72,6 +66,26 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+    }
+}
+
+/// Asks `question` again and again until its answer is `wanted`.
+pub fn wait_until<T>(
+    what: &str,
+    mut question: impl FnMut() -> T,
+    mut wanted: impl FnMut(&T) -> bool,
+) -> T
+where
+    T: core::fmt::Debug,
+{
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let answer = question();
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: {answer:?}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

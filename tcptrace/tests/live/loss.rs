@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::actor::{Actor, Sock};
 use crate::bpf::recursion_misses;
-use crate::host::{Namespace, census, counter, report};
+use crate::host::{Namespace, census, counter, report, wait_until};
 use crate::load::{accounted, churn, made};
-use crate::metrics::{Served, wait_until};
+use crate::metrics::Served;
 use crate::watcher::DEADLINE;
 use crate::{PROBE, Probe};
 

@@ -4,8 +4,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{Namespace, ss};
-use crate::metrics::wait_until;
+use crate::host::{Namespace, ss, wait_until};
 use crate::watcher::{command, finish};
 
 pub fn trials() -> Vec<Trial> {

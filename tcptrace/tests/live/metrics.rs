@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{Namespace, run, ss};
+use crate::host::{Namespace, run, ss, wait_until};
 use crate::watch::{Pair, pair};
 use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
 
@@ -80,26 +80,6 @@ fn ask(address: SocketAddr, request: &str) -> std::io::Result<Response> {
     let (header, body) = text.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let status = header.split(' ').nth(1).and_then(|status| status.parse().ok());
     Ok(Response { status: status.unwrap_or(0), header: header.into(), body: body.into() })
-}
-
-/// Asks `question` again and again until its answer is `wanted`.
-pub fn wait_until<T>(
-    what: &str,
-    mut question: impl FnMut() -> T,
-    mut wanted: impl FnMut(&T) -> bool,
-) -> T
-where
-    T: core::fmt::Debug,
-{
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let answer = question();
-        if wanted(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: {answer:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn paths_and_methods() {

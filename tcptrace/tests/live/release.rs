@@ -13,14 +13,13 @@ mod surprises;
 use std::io::Read as _;
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
-use std::time::Instant;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::actor::{Actor, Sock};
-use crate::host::{ITERATOR, kernel_is, run, ss};
-use crate::watcher::{DEADLINE, command, finish};
+use crate::host::{self, ITERATOR, kernel_is, run, ss};
+use crate::watcher::{command, finish};
 
 pub use reused::swap;
 
@@ -111,11 +110,8 @@ fn state(local: u16, remote: u16) -> Option<String> {
     shown.split_whitespace().next().map(str::to_owned)
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-    }
+fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    host::wait_until(&format!("waited in vain for {what}"), holds, |&holds| holds);
 }
 
 /// What a run of `release` said.

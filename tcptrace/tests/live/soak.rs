@@ -16,9 +16,9 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
-use crate::host::{Namespace, OnDrop, census, report, ss};
+use crate::host::{Namespace, OnDrop, census, report, ss, wait_until};
 use crate::load::resident;
-use crate::metrics::{Served, wait_until};
+use crate::metrics::Served;
 use crate::watch::pair;
 use crate::watcher::Tcptrace;
 use round::{Script, Watches, round};
