@@ -5,6 +5,10 @@
 //! active close does that for a moment, so nothing is kept a socket: only when the first of a
 //! namespace can have reached the threshold is the namespace looked at, and whoever is still there
 //! is told of and followed to its end.
+//!
+//! Where the peer acknowledges while the program that closes still owns the socket, the full socket stays
+//! instead (`tcp_rcv_state_process`): until the peer's FIN, or for `tcp_fin_timeout`, and then it sends a
+//! reset (`tcp_keepalive_timer`).
 
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, VecDeque};
