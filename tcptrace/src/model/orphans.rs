@@ -43,7 +43,14 @@ pub struct Orphans {
     remembered: FxHashMap<Name, Stay>,
     closers: Closers,
     followed: FxHashMap<Name, Followed>,
-    asked: Option<Namespaces>,
+    asked: Option<Look>,
+}
+
+/// One that is under way.
+#[derive(Debug)]
+struct Look {
+    began: Instant,
+    namespaces: Namespaces,
 }
 
 /// When a look ended, the minisockets in FIN_WAIT2 that there were, and the code that closed them.
@@ -105,6 +112,8 @@ impl Closers {
 #[derive(Debug)]
 struct Followed {
     stay: Stay,
+    /// Since when it can be a minisocket.
+    from: Instant,
     expires: Option<Instant>,
 }
 
@@ -115,7 +124,8 @@ impl Orphans {
         let stay = ended.stay;
         let due = stay.since.after(threshold);
         if told {
-            self.followed.insert(Name::of(&stay), Followed { stay, expires: None });
+            let followed = Followed { stay, from: ended.at, expires: None };
+            self.followed.insert(Name::of(&stay), followed);
             self.look(stay.netns, ended.at);
         } else if due <= ended.at.after(LONGEST) {
             if ended.at.since(stay.since) >= WORTH_REMEMBERING {
@@ -145,7 +155,7 @@ impl Orphans {
 
     /// Whether the look under way is at all namespaces.
     pub fn asked_everywhere(&self) -> bool {
-        self.asked == Some(Namespaces::All)
+        self.asked.as_ref().is_some_and(|look| look.namespaces == Namespaces::All)
     }
 
     /// When to look next.
@@ -160,8 +170,9 @@ impl Orphans {
         }
         let due = self.looks.extract_if(.., |_, &mut at| at <= now).map(|(netns, _)| netns);
         let these = due.collect::<Option<_>>().map(Namespaces::These);
-        self.asked = Some(these.unwrap_or(Namespaces::All));
-        self.asked.clone()
+        let namespaces = these.unwrap_or(Namespaces::All);
+        self.asked = Some(Look { began: now, namespaces: namespaces.clone() });
+        Some(namespaces)
     }
 
     /// The code that closed the sockets which the next look may show, by their cookies.
@@ -179,7 +190,8 @@ impl Orphans {
         threshold: impl Fn(&Observed) -> Duration,
         mut name: impl FnMut() -> StayId,
     ) -> (Vec<Stay>, Vec<Ended>) {
-        let asked = self.asked.take().unwrap_or(Namespaces::These(Vec::new()));
+        let nowhere = || Look { began: looked_at, namespaces: Namespaces::These(Vec::new()) };
+        let Look { began, namespaces } = self.asked.take().unwrap_or_else(nowhere);
         let mut there = FxHashSet::default();
         let mut stuck = Vec::new();
         for socket in sockets {
@@ -214,19 +226,23 @@ impl Orphans {
                 })
             };
             stuck.push(stay);
-            self.followed.insert(Name::of(&stay), Followed { stay, expires: Some(expires) });
+            let followed = Followed { stay, from: looked_at, expires: Some(expires) };
+            self.followed.insert(Name::of(&stay), followed);
             self.look(netns, looked_at.after(FOLLOW.min(left.saturating_add(TICK))));
         }
-        let gone = |name: &Name, stay: &Stay| {
-            let looked = match stay.netns {
-                Some(netns) => asked.contains(netns),
-                None => asked == Namespaces::All,
+        // What was still a full socket when the look began may not have been shown.
+        let gone = |name: &Name, netns: Option<NetNs>, from: Instant| {
+            let looked = match netns {
+                Some(netns) => namespaces.contains(netns),
+                None => namespaces == Namespaces::All,
             };
-            looked && !there.contains(name)
+            looked && from <= began && !there.contains(name)
         };
-        self.remembered.retain(|name, stay| !gone(name, stay));
-        let ended = self.followed.extract_if(|name, followed| gone(name, &followed.stay));
-        let ended = ended.map(|(_, Followed { stay, expires })| {
+        self.remembered.retain(|name, stay| !gone(name, stay.netns, stay.entered));
+        let ended = self
+            .followed
+            .extract_if(|name, followed| gone(name, followed.stay.netns, followed.from));
+        let ended = ended.map(|(_, Followed { stay, expires, .. })| {
             let ran_out = expires.is_some_and(|expires| looked_at.after(TICK) >= expires);
             let by = match expires {
                 Some(_) if ran_out => EndedBy::Expired,
@@ -240,7 +256,7 @@ impl Orphans {
 
     /// It could not be seen: to be asked for again at `again`, and until then nothing is over.
     pub fn not_shown(&mut self, again: Instant) {
-        match self.asked.take() {
+        match self.asked.take().map(|look| look.namespaces) {
             Some(Namespaces::All) => self.look_everywhere(again),
             Some(Namespaces::These(these)) => {
                 for netns in these {
@@ -309,6 +325,12 @@ mod tests {
         Ended { stay, at: at(now), by: EndedBy::Unknown, reset_sent: None }
     }
 
+    /// Another one.
+    fn told(mut ended: Ended) -> Ended {
+        ended.stay.cookie = Some(8);
+        ended
+    }
+
     #[test]
     fn closes_that_cannot_reach_the_threshold_cost_nothing() {
         let mut orphans = Orphans::default();
@@ -374,6 +396,24 @@ mod tests {
         let (stuck, _) = orphans.shown(at(110), &[shown(5, 55)], |_| THRESHOLD, StayId::default);
         assert_eq!(stuck[0].since, at(100));
         assert!(stuck[0].exact);
+    }
+
+    #[test]
+    fn a_look_that_is_under_way_says_nothing_of_what_is_given_up_meanwhile() {
+        let mut orphans = Orphans::default();
+        orphans.look(Some(NetNs(1)), at(104));
+        orphans.due(at(104)).unwrap();
+        orphans.given_up(&given_up(100, 105), THRESHOLD, false);
+        orphans.shown(at(106), &[], |_| THRESHOLD, StayId::default);
+        orphans.due(at(110)).unwrap();
+        orphans.given_up(&told(given_up(90, 111)), THRESHOLD, true);
+        let (stuck, ended) =
+            orphans.shown(at(112), &[shown(5, 55)], |_| THRESHOLD, StayId::default);
+        assert_eq!((stuck.len(), stuck[0].since), (1, at(100)), "its clock did not restart");
+        assert!(ended.is_empty(), "the other one may be there");
+        orphans.due(at(112)).unwrap();
+        let (_, ended) = orphans.shown(at(113), &[], |_| THRESHOLD, StayId::default);
+        assert_eq!(ended.len(), 2);
     }
 
     #[test]
