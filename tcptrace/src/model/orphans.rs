@@ -325,8 +325,7 @@ mod tests {
         Ended { stay, at: at(now), by: EndedBy::Unknown, reset_sent: None }
     }
 
-    /// Another one.
-    fn told(mut ended: Ended) -> Ended {
+    fn another(mut ended: Ended) -> Ended {
         ended.stay.cookie = Some(8);
         ended
     }
@@ -406,7 +405,7 @@ mod tests {
         orphans.given_up(&given_up(100, 105), THRESHOLD, false);
         orphans.shown(at(106), &[], |_| THRESHOLD, StayId::default);
         orphans.due(at(110)).unwrap();
-        orphans.given_up(&told(given_up(90, 111)), THRESHOLD, true);
+        orphans.given_up(&another(given_up(90, 111)), THRESHOLD, true);
         let (stuck, ended) =
             orphans.shown(at(112), &[shown(5, 55)], |_| THRESHOLD, StayId::default);
         assert_eq!((stuck.len(), stuck[0].since), (1, at(100)), "its clock did not restart");

@@ -352,8 +352,10 @@ fn nobody_is_kept_out_by_connections_that_are_held() {
     wait_until("some are open for ever", drip, |&open| open <= 1);
     let lines = served.tcptrace.stop();
     let summary = lines.last().unwrap();
-    // What the kernel skipped is nobody's fault here.
-    assert_eq!(summary["lost"]["ring"], 0, "{summary:#}");
+    let lost = |kind: &str| summary["lost"][kind].as_u64().unwrap();
+    assert_eq!(lost("ring"), 0, "{summary:#}");
+    // What the kernel skipped, as with one processor, is nobody's fault here.
+    assert!(lost("gaps") <= lost("recursion"), "{summary:#}");
 }
 
 /// Asks from within a namespace: the status and the body.
