@@ -30,7 +30,8 @@ async fn follow(args: &EventsArgs, style: &Style) -> Result<()> {
     let mut probe = attach(
         &mut Kernel::read()?,
         args.probe,
-        Wanted { ring_bytes: RING_BYTES, on_cpu: true, stacks: false, accepts: false },
+        // With who was on the CPU a record is twice as long.
+        Wanted { ring_bytes: 2 * RING_BYTES, on_cpu: true, stacks: false, accepts: false },
     )?;
     if probe.source() == Source::Classic && !filter.namespaces.is_empty() {
         bail!("the classic tracepoint does not tell network namespaces: --netns needs --probe btf");
@@ -105,7 +106,7 @@ impl Printer<'_> {
         }
         self.left -= 1;
         let style = self.style;
-        self.stdout.line(|out| match style.format {
+        self.stdout.line_if_room(|out| match style.format {
             OutputFormat::Json => {
                 json::transition(out, style.context(look.anchor), event, in_state)
             }

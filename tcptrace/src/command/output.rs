@@ -73,6 +73,16 @@ impl Output {
         }
     }
 
+    /// As [`Self::line`], for one of very many: while too much waits already, it is left out before
+    /// `write` has made it, so that a slow reader costs the caller no time.
+    pub fn line_if_room(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        if self.chunks.capacity() == 0 {
+            self.unwritten += 1;
+        } else {
+            self.line(write);
+        }
+    }
+
     /// Hands over what is pending once that is worth it.
     pub fn flush_full(&mut self) {
         if self.pending.bytes.len() >= CHUNK {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use rustix::process::Pid;
 
 use crate::watcher::DEADLINE;
 
@@ -87,6 +88,19 @@ where
         assert!(Instant::now() < deadline, "{what}: {answer:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What `/proc/PID/status` has under `name`.
+pub fn status(pid: Pid, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().to_owned()
+}
+
+/// Memory of a process in kilobytes: what is resident (`VmRSS`), at most was (`VmHWM`), or what of it
+/// the process has for itself (`RssAnon`).
+pub fn memory(pid: Pid, which: &str) -> u64 {
+    status(pid, which).trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Runs a command that must succeed and returns what it printed.

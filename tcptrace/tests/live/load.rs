@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::process::Stdio;
 
 use libtest_mimic::Trial;
+use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::actor::Actor;
-use crate::host::{Namespace, counter, ss};
+use crate::host::{Namespace, counter, memory, ss, status, wait_until};
 use crate::watcher::{Tcptrace, command};
 
 pub fn trials() -> Vec<Trial> {
@@ -34,19 +35,41 @@ pub fn made(namespace: &Namespace, connections: u64, listeners: u64) -> u64 {
 /// Makes `connections` connections inside `namespace` and, unless there are `others`, waits until all
 /// are over. Few enough to each port that its TIME_WAITs do not use up the local ports.
 pub fn churn(namespace: &Namespace, connections: usize, others: bool) {
-    const TO_ONE_PORT: usize = 10_000;
-    // A port in TIME_WAIT for a second may be taken again on loopback, and then events are fewer.
-    namespace.exec(&["sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse"]);
-    let mut actor = Actor::start_in(namespace);
-    let mut left = connections;
-    while left > 0 {
-        let count = left.min(TO_ONE_PORT);
-        actor.churn("127.0.0.1", count);
-        left -= count;
-    }
+    churn_in_bursts(namespace, connections, 10_000, || ());
     if !others {
         namespace.wait_until_quiet();
     }
+}
+
+/// As [`churn`], without others and with a rest after each half of what the ring has room for: once
+/// tcptrace (`reader`) is asleep, at most a quarter of it is full. However slow this machine is, the
+/// ring loses nothing, unless its reader waits for something else. Returns how many listeners there
+/// were.
+fn churn_with_rests(namespace: &Namespace, connections: usize, reader: Pid) -> u64 {
+    const RECORDS: usize = 1 << 14;
+    let listeners =
+        churn_in_bursts(namespace, connections, RECORDS / 2 / TRANSITIONS as usize, || {
+            let state = || status(reader, "State");
+            wait_until("not asleep", state, |state| state.starts_with('S'));
+        });
+    namespace.wait_until_quiet();
+    listeners
+}
+
+fn churn_in_bursts(
+    namespace: &Namespace,
+    connections: usize,
+    at_once: usize,
+    mut rest: impl FnMut(),
+) -> u64 {
+    // A port in TIME_WAIT for a second may be taken again on loopback, and then events are fewer.
+    namespace.exec(&["sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse"]);
+    let mut actor = Actor::start_in(namespace);
+    for made in (0..connections).step_by(at_once) {
+        actor.churn("127.0.0.1", at_once.min(connections - made));
+        rest();
+    }
+    connections.div_ceil(at_once) as u64
 }
 
 /// Transitions that were seen, and those that are known to be lost.
@@ -69,10 +92,10 @@ fn churn_is_accounted_for() {
     const CONNECTIONS: usize = 200_000;
     let namespace = Namespace::new();
     let watch = Tcptrace::start(&["watch", "--netns", &namespace.name, "--no-record"]);
-    churn(&namespace, CONNECTIONS, false);
+    let listeners = churn_with_rests(&namespace, CONNECTIONS, watch.pid());
     let lines = watch.stop();
     let summary = lines.last().unwrap();
-    let made = made(&namespace, CONNECTIONS as u64, (CONNECTIONS as u64).div_ceil(10_000));
+    let made = made(&namespace, CONNECTIONS as u64, listeners);
     check_account(accounted(summary), made, summary);
     assert_eq!(summary["lost"]["ring"], 0, "{summary:#}");
     assert_eq!(lines.len(), 1, "nothing was stuck: {lines:#?}");
@@ -91,8 +114,8 @@ fn a_reader_that_stops_reading() {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut stderr, &mut line).unwrap() > 0);
     }
-    churn(&namespace, CONNECTIONS, false);
-    let pid = rustix::process::Pid::from_child(&child);
+    let pid = Pid::from_child(&child);
+    let listeners = churn_with_rests(&namespace, CONNECTIONS, pid);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
@@ -104,7 +127,7 @@ fn a_reader_that_stops_reading() {
     let summary = lines.last().unwrap();
     let count = |value: &Value| value.as_u64().unwrap();
     let written = lines.len() as u64 - 1;
-    let made = made(&namespace, CONNECTIONS as u64, 2);
+    let made = made(&namespace, CONNECTIONS as u64, listeners);
     let lost = count(&summary["lost"]["ring"]) + count(&summary["lost"]["recursion"]);
     assert!(count(&summary["unwritten"]) > 0, "{summary:#}");
     let accounted = written + count(&summary["unwritten"]) + lost;
@@ -178,22 +201,14 @@ fn a_thousand_namespaces() {
     assert_eq!(alert["blame"]["pid"], server.pid());
 }
 
-/// Resident memory of a process, in kilobytes: all of it (`VmRSS`) or what it has for itself (`RssAnon`).
-pub fn resident(pid: rustix::process::Pid, which: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-    let status = status.unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':')).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 fn active_closes_leave_nothing() {
     let namespace = Namespace::new();
     let watch = Tcptrace::start(&["watch", "--netns", &namespace.name, "--no-record"]);
     // The ring's own pages show as resident once they have been written to.
     churn(&namespace, 30_000, false);
-    let before = resident(watch.pid(), "VmRSS");
+    let before = memory(watch.pid(), "VmRSS");
     churn(&namespace, 100_000, false);
-    let after = resident(watch.pid(), "VmRSS");
+    let after = memory(watch.pid(), "VmRSS");
     assert!(after < before + 2048, "grew from {before} kB to {after} kB");
     let lines = watch.stop();
     assert_eq!(lines.len(), 1, "nothing to tell: {lines:#?}");

@@ -217,7 +217,8 @@ fn softirqs_that_interrupt_the_program() {
     let all = (1u64 << cpus) - 1;
     let spread = format!("echo {all:x} > /sys/class/net/lo/queues/rx-0/rps_cpus");
     namespace.exec(&["sh", "-c", &spread]);
-    let scene = Scene::start(&namespace, &[]);
+    // So much room that what is missing was skipped, however late the ring is read.
+    let scene = Scene::start(&namespace, &["--ring-size", "16777216"]);
     let pid = scene.pid();
     let skipped = || recursion_misses(pid, "transition");
     let (summary, made) = lose(scene, false, || {

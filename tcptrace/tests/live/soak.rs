@@ -16,8 +16,7 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
-use crate::host::{Namespace, OnDrop, census, report, ss, wait_until};
-use crate::load::resident;
+use crate::host::{Namespace, OnDrop, census, memory, report, ss, wait_until};
 use crate::metrics::Served;
 use crate::watch::pair;
 use crate::watcher::Tcptrace;
@@ -185,7 +184,7 @@ impl Sizes {
     fn check(&mut self) {
         let dir = format!("/proc/{}/fd", self.pid.as_raw_nonzero());
         let descriptors = || fs::read_dir(&dir).unwrap().count();
-        let memory = resident(self.pid, "RssAnon");
+        let memory = memory(self.pid, "RssAnon");
         if let Some(warm) = self.memory.get(..WARM_UP) {
             let most = warm.iter().max().unwrap() + self.growth;
             assert!(memory <= most, "{memory} kB, after {:?}", self.memory);

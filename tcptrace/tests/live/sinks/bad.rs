@@ -1,23 +1,17 @@
 //! Receivers that are slow, refuse, hang, redirect, fail or never end.
 
-use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use super::leak::Leak;
 use super::receiver::{Answer, Http};
 use super::{account, config, watch};
+use crate::host::memory;
 
 /// Groups that are told of, one a process.
 const GROUPS: usize = 4;
-
-fn resident_kib(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 pub fn bad_receivers_cost_time_and_memory_that_is_bounded() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -41,7 +35,7 @@ pub fn bad_receivers_cost_time_and_memory_that_is_bounded() {
     let ports: Vec<_> = leaks[1..].iter().map(|leak| leak.port().to_string()).collect();
     let args: Vec<_> = ports.iter().flat_map(|port| ["--port", port]).collect();
     let mut tcptrace = watch(&config(&text), leaks[0].port(), &args);
-    let before = resident_kib(tcptrace.pid());
+    let before = memory(tcptrace.pid(), "VmRSS");
     for leak in &mut leaks {
         leak.grow(3);
     }
@@ -65,7 +59,7 @@ pub fn bad_receivers_cost_time_and_memory_that_is_bounded() {
             |line: &serde_json::Value| line["type"] == "group" && line["status"] == "resolved";
         tcptrace.wait_for("resolved group", resolved);
     }
-    let after = resident_kib(tcptrace.pid());
+    let after = memory(tcptrace.pid(), "VmRSS");
     assert!(after < before + 8192, "from {before} KiB to {after} KiB");
     let began = Instant::now();
     let (status, lines, errors) = tcptrace.end_with_errors(Signal::INT);
