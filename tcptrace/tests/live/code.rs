@@ -172,8 +172,10 @@ fn an_event_loop_leads_with_the_connect() {
     let node = Node::start(listener.local_port);
     let accepted = server.accept(listener);
     server.close(accepted);
+    let remote = format!("127.0.0.1:{}", listener.local_port);
     let alert = watch.wait_for("alert on node's end", |line| {
-        line["type"] == "alert" && line["local"] == *node.local && line["verdict"] == "eof_read"
+        let ends = [&line["local"], &line["remote"]];
+        line["type"] == "alert" && ends == [&node.local, &remote] && line["verdict"] == "eof_read"
     });
     assert_eq!(alert["blame"]["pid"], node.child.id());
     let caveat = alert["evidence"]["stack_caveat"].as_str().unwrap_or_default();
@@ -216,11 +218,12 @@ fn tell_apart((mut child, truth): (Child, Value), mut watch: Tcptrace) {
     let port = truth["port"].as_u64().unwrap() as u16;
     for kind in ["o", "i", "O", "I"] {
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let remote = client.local_addr().unwrap().to_string();
+        let both = [client.peer_addr(), client.local_addr()].map(|end| end.unwrap().to_string());
         (&client).write_all(kind.as_bytes()).unwrap();
         drop(client);
         let alert = watch.wait_for(kind, |line| {
-            line["type"] == "alert" && line["remote"] == *remote && line["verdict"] == "eof_read"
+            let ends = [&line["local"], &line["remote"]];
+            line["type"] == "alert" && ends == both.each_ref() && line["verdict"] == "eof_read"
         });
         let stack = alert["evidence"]["stack"].as_array().unwrap();
         let (name, line) = (&truth["functions"][kind][0], &truth["functions"][kind][1]);

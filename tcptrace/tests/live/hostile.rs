@@ -110,10 +110,7 @@ fn a_symbol_table_of_two_gigabytes_takes_neither_memory_nor_time() {
     keeper.is_left(&mut server, listener, &mut watch);
     // The threshold, two looks, and no more than what is allowed for names.
     assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
-    let status = format!("/proc/{}/status", watch.pid().as_raw_nonzero());
-    let status = fs::read_to_string(status).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = host::memory(watch.pid(), "VmHWM");
     assert!(peak < 256 << 10, "{peak} KiB at most");
     fs::remove_dir_all(dir).unwrap();
 }
@@ -409,9 +406,7 @@ fn a_pid_that_is_used_again_is_not_mistaken() {
     chown(&map, Some(USER), None).unwrap();
 
     server.close(kept);
-    let alert = watch.wait_for("alert on what was left", |line| {
-        line["type"] == "alert" && line["local"] == *gone.local
-    });
+    let alert = watch.alert(gone.cookie, "firing");
     assert_eq!(alert["blame"]["pid"], heir, "{alert:#}");
     assert_eq!(alert["blame"]["comm"], "keeper", "{alert:#}");
     let all = alert.to_string();

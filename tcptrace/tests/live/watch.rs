@@ -142,9 +142,10 @@ fn check_never_accepted(mut server: Actor, mut client: Actor, args: &[&str]) {
     let socket = client.connect("127.0.0.1", listener.local_port);
     let began = Instant::now();
     client.close(socket);
-    let port = u64::from(listener.local_port);
+    let [local, remote] =
+        [listener, socket].map(|socket| format!("127.0.0.1:{}", socket.local_port));
     let alert = watch.wait_for("alert on an unaccepted connection", |line| {
-        line["type"] == "alert" && line["local"] == format!("127.0.0.1:{port}")
+        line["type"] == "alert" && line["local"] == local && line["remote"] == remote
     });
     check(&alert, "CLOSE_WAIT", "not_accepted", Some(server.pid()), began);
     assert_eq!(pids(&alert["holders"]), [0u64; 0]);

@@ -34,15 +34,15 @@ static void fail(const char *what)
 __attribute__((noinline)) void keep_a_connection(void)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct sockaddr_in own;
-    socklen_t length = sizeof own;
+    unsigned long long cookie;
+    socklen_t length = sizeof cookie;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 ||
-        getsockname(fd, (struct sockaddr *)&own, &length) != 0)
+        getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0)
         fail("connect");
-    printf("%d\n", ntohs(own.sin_port));
+    printf("%llu\n", cookie);
     fflush(stdout);
 }
 

@@ -14,10 +14,10 @@ use crate::watcher::{DEADLINE, Tcptrace, reader};
 /// A user that owns nothing else.
 pub const USER: u32 = 54_321;
 
-/// A running `keeper.c`, and where its connection ends.
+/// A running `keeper.c`, and what it keeps.
 pub struct Keeper {
     pub child: Child,
-    pub local: String,
+    pub cookie: u64,
     said: Receiver<String>,
 }
 
@@ -31,8 +31,8 @@ impl Keeper {
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let said = reader(child.stdout.take().unwrap());
-        let mut keeper = Self { child, local: String::new(), said };
-        keeper.local = format!("127.0.0.1:{}", keeper.line());
+        let mut keeper = Self { child, cookie: 0, said };
+        keeper.cookie = keeper.line().parse().unwrap();
         keeper
     }
 
@@ -52,9 +52,7 @@ impl Keeper {
     pub fn is_told_of(&self, server: &mut Actor, listener: Sock, by: &mut Tcptrace) -> Value {
         let accepted = server.accept(listener);
         server.close(accepted);
-        by.wait_for("alert on the keeper", |line| {
-            line["type"] == "alert" && line["local"] == *self.local
-        })
+        by.alert(self.cookie, "firing")
     }
 }
 
