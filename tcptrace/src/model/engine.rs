@@ -267,7 +267,7 @@ impl Engine {
             let closers = self.orphans.closers();
             self.outputs.push_back(Output::FindOrphans { namespaces, closers });
         }
-        for notice in self.groups.tell(now) {
+        for notice in self.groups.tell(now, self.examining.is_some()) {
             self.outputs.push_back(Output::Group(Box::new(notice)));
         }
         let Self { conditions, tracker, config, outputs, .. } = self;
@@ -339,7 +339,8 @@ impl Engine {
         let stays = self.tracker.next_deadline().filter(|_| self.examining.is_none());
         let repair = self.repair.due(self.tracker.counts());
         let leaving = self.leaving.values().map(|ended| ended.at.after(LEAVING)).min();
-        let told = [self.groups.next_deadline(), self.conditions.next_deadline()];
+        let groups = self.groups.next_deadline(self.examining.is_some());
+        let told = [groups, self.conditions.next_deadline()];
         [stays, self.orphans.next_deadline(), repair, leaving]
             .into_iter()
             .chain(told)

@@ -5,6 +5,7 @@
 //! comes back after it was empty goes on from there, so that a leak which comes and goes is not told of
 //! each time.
 
+mod key;
 mod notice;
 
 use core::net::IpAddr;
@@ -12,6 +13,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::key::GroupKey;
+pub use self::key::group_id;
 pub use self::notice::{GroupNotice, GroupStatus, Peer};
 use super::alert::Alert;
 use super::code::CodePath;
@@ -21,78 +24,20 @@ use super::growth::Growth;
 use super::process::Process;
 use super::proof::Proof;
 use super::rules::{Severity, Urgency};
-use super::socket::{NetNs, StayState};
+use super::socket::StayState;
 use super::stay::{EndedBy, Stay, StayId};
 use super::time::Instant;
 use super::verdict::{Blame, Confidence, Finding, Verdict};
 
 /// A leak rarely falls due all at once: what follows so soon goes into the first message.
 const SETTLE: Duration = Duration::from_millis(100);
+/// While a look is under way that may find more, it takes so long at most.
+const SETTLE_LOOKING: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// One that shrinks is told of when it has lost a fifth: a few that come and go say nothing.
 const SHRUNK: f64 = 0.8;
 const EXAMPLES: usize = 3;
-
-/// What the members of a group have in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKey {
-    /// The process blamed, with its start; `None` when nobody is.
-    process: Option<(u32, Option<u64>)>,
-    /// For members that nobody is blamed for: where they are.
-    place: Option<(Option<NetNs>, u16)>,
-    verdict: Verdict,
-    /// The code to look at, where it is known.
-    code: Option<CodePath>,
-    urgency: Urgency,
-}
-
-impl GroupKey {
-    fn of(stay: &Stay, finding: &Finding, urgency: &Urgency) -> Self {
-        let process = finding.blame.as_ref().map(|b| (b.process.pid, b.process.start_ticks));
-        let place = process.is_none().then(|| {
-            // The smaller port is mostly the service's, the other one ephemeral.
-            let ends = stay.endpoints;
-            (stay.netns, ends.local.port().min(ends.remote.port()))
-        });
-        let (code, urgency) = (finding.code.clone(), urgency.clone());
-        Self { process, place, verdict: finding.verdict, code, urgency }
-    }
-
-    fn of_alert(alert: &Alert) -> Self {
-        Self::of(&alert.stay, &alert.finding, &alert.urgency)
-    }
-
-    fn id(&self, boot_id: &str) -> Arc<str> {
-        let boot = boot_id.get(..8).unwrap_or(boot_id);
-        let mut verdict = self.verdict.name().to_owned();
-        // The same in every run, as long as the program's code is.
-        if let Some(code) = &self.code {
-            verdict += &format!("-{:x}", sum(&code.line));
-        }
-        if let Some(rule) = &self.urgency.rule {
-            verdict += &format!("-r{:x}", sum(rule));
-        }
-        match (self.process, self.place) {
-            (Some((pid, start)), _) => format!("{boot}-{pid}.{}-{verdict}", start.unwrap_or(0)),
-            (None, Some((netns, port))) => {
-                let netns = netns.map_or(0, |netns| netns.0);
-                format!("{boot}-ns{netns}.{port}-{verdict}")
-            }
-            (None, None) => format!("{boot}-{verdict}"),
-        }
-        .into()
-    }
-}
-
-fn sum(name: &str) -> u32 {
-    name.bytes().fold(0, |sum: u32, byte| sum.rotate_left(5) ^ u32::from(byte))
-}
-
-/// The id of the group that a stay with this finding belongs to.
-pub fn group_id(boot_id: &str, stay: &Stay, finding: &Finding, urgency: &Urgency) -> Arc<str> {
-    GroupKey::of(stay, finding, urgency).id(boot_id)
-}
 
 #[derive(Debug)]
 struct Group {
@@ -240,8 +185,8 @@ impl Groups {
         }
     }
 
-    /// What is to be told at `now`.
-    pub fn tell(&mut self, now: Instant) -> Vec<GroupNotice> {
+    /// What is to be told at `now`; if `looking`, a look is under way that may find more members.
+    pub fn tell(&mut self, now: Instant, looking: bool) -> Vec<GroupNotice> {
         let mut notices = Vec::new();
         let Self { groups, resting, formed, resolved } = self;
         resting.retain(|_, told| now < told.over());
@@ -252,7 +197,7 @@ impl Groups {
                 return false;
             }
             // One that is empty before it was told of is told of twice: as it was, and that it is over.
-            while let Some(status) = group.status(now) {
+            while let Some(status) = group.status(now, looking) {
                 notices.push(group.notice(status, now));
                 group.tell(now);
                 match status {
@@ -282,9 +227,9 @@ impl Groups {
         })
     }
 
-    /// When a group whose size has changed is next to be told of.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.groups.values().filter_map(Group::next_deadline).min()
+    /// When a group whose size has changed is next to be told of, as things stand.
+    pub fn next_deadline(&self, looking: bool) -> Option<Instant> {
+        self.groups.values().filter_map(|group| group.next_deadline(looking)).min()
     }
 }
 
@@ -293,16 +238,16 @@ impl Group {
         self.growth.remember(at, self.members.len());
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self, looking: bool) -> Option<Instant> {
         match self.told {
-            None => Some(self.settled()),
+            None => Some(self.settled(looking)),
             Some(told) => self.moved(told).map(|_| told.next),
         }
     }
 
     /// When it is told of first.
-    fn settled(&self) -> Instant {
-        let settled = self.formed.after(SETTLE);
+    fn settled(&self, looking: bool) -> Instant {
+        let settled = self.formed.after(if looking { SETTLE_LOOKING } else { SETTLE });
         self.rested.map_or(settled, |rested| settled.max(rested.next))
     }
 
@@ -318,10 +263,10 @@ impl Group {
         }
     }
 
-    fn status(&self, now: Instant) -> Option<GroupStatus> {
+    fn status(&self, now: Instant, looking: bool) -> Option<GroupStatus> {
         let empty = self.members.is_empty();
         let Some(told) = self.told else {
-            let settled = empty || now >= self.settled();
+            let settled = empty || now >= self.settled(looking);
             return settled.then_some(GroupStatus::Firing);
         };
         if empty {

@@ -139,25 +139,6 @@ fn stuck() -> (Engine, Outputs) {
 }
 
 #[test]
-fn a_leak_is_one_group_and_an_alert_a_stay() {
-    let (mut engine, told) = stuck();
-    assert_eq!(told.alerts.len(), 100);
-    assert_eq!(told.groups.len(), 1);
-    let group = &told.groups[0];
-    assert_eq!((group.status, group.members), (GroupStatus::Firing, 100));
-    assert_eq!(group.oldest, Duration::from_millis(60_100));
-    assert!(told.alerts.iter().all(|alert| alert.group == group.id));
-    // They are looked at again, and told of again only if there is something new.
-    engine.handle(at(130), Input::Tick);
-    let asked = outputs(&mut engine).examine;
-    assert_eq!(asked.len(), 100);
-    let found = asked.iter().map(|stay| (stay.id, evidence(130, stay))).collect();
-    engine.handle(at(130), Input::Evidence(Some(found)));
-    let later = outputs(&mut engine);
-    assert!(later.alerts.is_empty() && later.groups.is_empty());
-}
-
-#[test]
 fn figures_are_of_now_and_of_what_is_over() {
     let (mut engine, _) = stuck();
     let closing = event(80, 1, TcpState::CloseWait, TcpState::LastAck);
@@ -177,45 +158,6 @@ fn figures_are_of_now_and_of_what_is_over() {
     let ended: Vec<_> = figures.ended.each().collect();
     let [(StayState::CloseWait, EndedBy::Closed, lasted)] = ended[..] else { panic!("{ended:?}") };
     assert_eq!((lasted.count(), lasted.sum), (1, Duration::from_secs(70)));
-}
-
-#[test]
-fn each_is_resolved_once_and_the_group_when_it_is_empty() {
-    let (mut engine, _) = stuck();
-    for cookie in 1..=100 {
-        let mut event = event(75, cookie, TcpState::CloseWait, TcpState::LastAck);
-        event.circumstances.as_mut().unwrap().exiting = Some(true);
-        engine.handle(event.at, Input::Transition(&event));
-        engine.handle(event.at, Input::Tick);
-    }
-    let told = outputs(&mut engine);
-    assert_eq!(told.alerts.len(), 100);
-    assert!(told.alerts.iter().all(|alert| alert.ended_by == Some(EndedBy::ProcessExit)));
-    assert_eq!(told.groups.len(), 1, "not one message for each that goes");
-    assert_eq!(told.groups[0].status, GroupStatus::Resolved);
-    assert_eq!(told.groups[0].ended, [(EndedBy::ProcessExit, 100)]);
-    assert_eq!(engine.told(), (100, 1, 1));
-}
-
-#[test]
-fn a_group_that_is_over_before_it_was_told_of_is_told_all_the_same() {
-    let mut engine = engine();
-    let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
-    engine.handle(begun.at, Input::Transition(&begun));
-    engine.handle(at(70), Input::Tick);
-    let asked = outputs(&mut engine).examine;
-    let found = vec![(asked[0].id, evidence(70, &asked[0]))];
-    engine.handle(at(70), Input::Evidence(Some(found)));
-    let over = event(70, 1, TcpState::CloseWait, TcpState::LastAck);
-    engine.handle(over.at, Input::Transition(&over));
-    let gone = event(70, 1, TcpState::LastAck, TcpState::Close);
-    engine.handle(gone.at, Input::Transition(&gone));
-    engine.handle(at(70), Input::Tick);
-    let told = outputs(&mut engine);
-    assert_eq!(told.alerts.len(), 2);
-    let statuses: Vec<_> = told.groups.iter().map(|group| (group.status, group.members)).collect();
-    assert_eq!(statuses, [(GroupStatus::Firing, 1), (GroupStatus::Resolved, 0)]);
-    assert_eq!(engine.told(), (1, 1, 1));
 }
 
 #[test]
@@ -250,28 +192,6 @@ fn a_look_that_failed_is_repeated() {
 }
 
 #[test]
-fn a_growing_group_is_told_of_ever_more_rarely() {
-    let (mut engine, _) = stuck();
-    let mut told = Vec::new();
-    for second in 71..=1000u64 {
-        let cookie = 1000 + second;
-        let begun = event(second - 60, cookie, TcpState::Established, TcpState::CloseWait);
-        engine.handle(begun.at, Input::Transition(&begun));
-        engine.handle(at(second), Input::Tick);
-        let mut out = outputs(&mut engine);
-        let found: Vec<_> = out.examine.iter().map(|s| (s.id, evidence(second, s))).collect();
-        engine.handle(at(second), Input::Evidence(Some(found)));
-        out.groups.extend(outputs(&mut engine).groups);
-        told.extend(out.groups.into_iter().map(|group| (second, group)));
-    }
-    let times: Vec<_> = told.iter().map(|(second, _)| *second).collect();
-    assert_eq!(times, [81, 101, 141, 221, 381, 681, 981]);
-    assert!(told.iter().all(|(_, group)| group.status == GroupStatus::Growing));
-    let (_, last) = told.last().unwrap();
-    assert_eq!(last.growth_per_min, Some(60.0));
-}
-
-#[test]
 fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
     let mut engine = engine();
     let begun = event(10, 1, TcpState::Established, TcpState::CloseWait);
@@ -282,56 +202,6 @@ fn a_socket_that_the_kernel_does_not_show_is_forgotten() {
     engine.handle(at(70), Input::Evidence(Some(vec![(asked[0].id, vanished)])));
     assert!(outputs(&mut engine).alerts.is_empty());
     assert_eq!((engine.tracked(), engine.counts().repaired), (0, 1));
-}
-
-/// An engine that has told of an orphan whose full socket the kernel keeps.
-fn engine_with_an_orphan() -> Engine {
-    let mut engine = engine();
-    let mut begun = event(10, 1, TcpState::FinWait1, TcpState::FinWait2);
-    begun.circumstances.as_mut().unwrap().dead = true;
-    engine.handle(begun.at, Input::Transition(&begun));
-    engine.handle(at(130), Input::Tick);
-    let asked = outputs(&mut engine).examine;
-    let look = Evidence { inode: Some(0), holders: Some(vec![]), ..evidence(130, &asked[0]) };
-    engine.handle(at(130), Input::Evidence(Some(vec![(asked[0].id, look)])));
-    assert_eq!(outputs(&mut engine).alerts.len(), 1);
-    engine
-}
-
-#[test]
-fn an_orphan_that_its_peer_ends_is_looked_for_nowhere() {
-    let mut engine = engine_with_an_orphan();
-    let mut over = event(140, 1, TcpState::FinWait2, TcpState::Close);
-    let circumstances = over.circumstances.as_mut().unwrap();
-    (circumstances.dead, circumstances.done) = (true, true);
-    engine.handle(over.at, Input::Transition(&over));
-    engine.handle(at(140), Input::Tick);
-    let out = outputs(&mut engine);
-    assert_eq!((out.alerts.len(), out.orphans), (1, None));
-    assert_eq!(out.alerts[0].ended_by, Some(EndedBy::PeerClosed));
-}
-
-#[test]
-fn an_alert_on_an_orphan_goes_on_when_the_kernel_gives_up_its_socket() {
-    let mut engine = engine_with_an_orphan();
-    let mut given_up = event(140, 1, TcpState::FinWait2, TcpState::Close);
-    given_up.circumstances.as_mut().unwrap().dead = true;
-    engine.handle(given_up.at, Input::Transition(&given_up));
-    engine.handle(at(140), Input::Tick);
-    let out = outputs(&mut engine);
-    assert_eq!((out.alerts.len(), out.orphans), (0, Some(Namespaces::These(vec![NetNs(1)]))));
-    // A look that failed says nothing, and is made again.
-    engine.handle(at(140), Input::Orphans(None));
-    engine.handle(at(140), Input::Tick);
-    let out = outputs(&mut engine);
-    assert_eq!((out.alerts.len(), out.orphans), (0, None));
-    engine.handle(at(141), Input::Tick);
-    let out = outputs(&mut engine);
-    assert_eq!((out.alerts.len(), out.orphans), (0, Some(Namespaces::These(vec![NetNs(1)]))));
-    engine.handle(at(141), Input::Orphans(Some(&(at(141), vec![], HashMap::new()))));
-    let told = outputs(&mut engine).alerts;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].ended_by, Some(EndedBy::Unknown), "it was never seen as a minisocket");
 }
 
 fn read_eof(seconds: u64, cookie: u64, pid: u32) -> Deed {
@@ -478,5 +348,7 @@ fn without_a_record_nothing_is_kept() {
     assert!(told.kept.is_empty() && outputs(&mut engine).kept.is_empty());
 }
 
+mod groups;
+mod orphans;
 mod repair;
 mod ruled;
