@@ -6,7 +6,7 @@ use super::Tracker;
 use super::sockets::{Live, NO_STAY};
 use super::stays::Kept;
 use crate::model::snapshot::{Observed, Snapshot};
-use crate::model::socket::{Identity, NetNs, SocketKey, StayState};
+use crate::model::socket::{Endpoints, Identity, NetNs, SocketKey, StayState};
 use crate::model::stay::{Ended, EndedBy, Stay};
 use crate::model::time::Instant;
 
@@ -29,15 +29,22 @@ impl Tracker {
     ) -> Vec<Ended> {
         let touched = self.touched.take().map(|(_, touched)| touched).unwrap_or_default();
         let full: Vec<_> = self.known_as(snapshot);
-        let shown: FxHashMap<_, _> =
-            full.iter().map(|&(key, socket)| (key, socket.state)).collect();
+        let shown: FxHashMap<_, _> = full.iter().copied().collect();
+        let is_shown = |stay: &Stay| {
+            shown.get(&stay.key).is_some_and(|socket| {
+                let ends = [socket.endpoints, stay.endpoints].map(Endpoints::canonical);
+                // An address can be another socket's by now.
+                let same = self.identity == Identity::Cookie || ends[0] == ends[1];
+                same && socket.state == stay.state
+            })
+        };
         let is_over = |stay: &Stay| {
             let asked = match stay.netns {
                 _ if stay.state == StayState::Closed => snapshot.iterated,
                 Some(netns) => snapshot.asked.contains(&netns),
                 None => snapshot.closed == 0,
             };
-            asked && !touched.contains(&stay.key) && shown.get(&stay.key) != Some(&stay.state)
+            asked && !touched.contains(&stay.key) && !is_shown(stay)
         };
         let over: Vec<_> = self.stays().filter(|stay| is_over(stay)).map(|stay| stay.id).collect();
         let mut ended: Vec<_> = over.into_iter().filter_map(|id| self.forget(id, now)).collect();

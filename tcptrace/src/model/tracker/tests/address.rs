@@ -92,3 +92,21 @@ fn a_repair_knows_by_their_ends_those_that_are_still_there() {
     assert_eq!((left.since, left.exact), (seconds(10), true), "it keeps its exact age");
     assert_eq!(tracker.tracked(), 1, "what no look can confirm is learnt again");
 }
+
+#[test]
+fn another_socket_at_the_same_address_and_in_the_same_state_is_another_stay() {
+    let mut tracker = by_addresses();
+    tracker.apply(&by_address(10, 1, 4000, Established, CloseWait));
+    // Its end is lost, and all of the next one's but what a look shows.
+    let skaddr = Some(by_address(0, 1, 0, Established, CloseWait).key.get());
+    for (at, new) in [(20, 1), (30, 0)] {
+        tracker.snapshot_begins(seconds(at));
+        let shown = [Observed { skaddr, ..shown_by_ends(5000, 8) }];
+        let ended = tracker.snapshot_ends(seconds(at), &snapshot_of(&shown), |_| true);
+        assert_eq!(ended.len(), new);
+        assert!(ended.iter().all(|it| it.stay.endpoints.remote.port() == 4000));
+        let stays: Vec<_> = tracker.stays().collect();
+        assert_eq!(stays.len(), 1);
+        assert_eq!((stays[0].endpoints.remote.port(), stays[0].since), (5000, seconds(15)));
+    }
+}
