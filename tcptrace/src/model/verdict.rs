@@ -1,14 +1,16 @@
 //! Why a socket is stuck, from what was found out about it. A pure function of its arguments.
 
+mod blame;
+mod ending;
+
 use core::time::Duration;
-use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::blame::Blame;
+pub use self::ending::{EndsByItself, ends_by_itself};
 use super::code::{CodePath, Did, Stack};
-use super::evidence::{Evidence, Timer};
-use super::process::{Holder, Process, eldest};
+use super::evidence::Evidence;
 use super::reads::EofRead;
 use super::socket::{StayState, TcpState};
 use super::stay::Stay;
@@ -153,17 +155,6 @@ impl Confidence {
     }
 }
 
-/// The process to talk to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blame {
-    /// Who.
-    pub process: Arc<Process>,
-    /// Why that one.
-    pub why: Cow<'static, str>,
-    /// Other processes that it might as well be.
-    pub candidates: Vec<u32>,
-}
-
 /// A suspect that was found guilty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -231,7 +222,7 @@ pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
         verdict,
         confidence: confidence(verdict),
         code: code(verdict, stay, evidence),
-        blame: blame(verdict, evidence),
+        blame: blame::blame(verdict, evidence),
     }
 }
 
@@ -380,77 +371,6 @@ fn confidence(verdict: Verdict) -> Confidence {
         | Verdict::Drained
         | Verdict::Receiving
         | Verdict::PeerNotClosing => Confidence::Low,
-    }
-}
-
-fn blame(verdict: Verdict, evidence: &Evidence) -> Option<Blame> {
-    let holders = evidence.holders.as_deref().unwrap_or_default();
-    match verdict {
-        Verdict::Kernel | Verdict::NoFd | Verdict::Orphan => None,
-        Verdict::NotAccepted => {
-            name(&evidence.listener_holders, "it holds the listener and did not accept")
-        }
-        Verdict::PeerNotClosing => {
-            let peer = evidence.peer_holders.as_deref().unwrap_or_default();
-            name(peer, "it does not close its end, though the other end is done sending and waits")
-                .or_else(|| name(holders, "it is done sending and waits; the peer has not closed"))
-        }
-        Verdict::SharedFd => {
-            let reader = gone_reader(evidence)?.by;
-            let comm = String::from_utf8_lossy(reader.comm());
-            let why = format!(
-                "it keeps a copy of the descriptor; {comm}[{}], which read the end of file, does not",
-                reader.pid
-            );
-            name(holders, why)
-        }
-        Verdict::EofRead => {
-            let reader = holding_reader(evidence)?;
-            Some(name_one(holders, reader, "it read the end of file and holds the socket".into()))
-        }
-        Verdict::ClosedNotReleased => name(holders, "it holds the descriptor"),
-        _ => name(holders, "it holds the socket"),
-    }
-}
-
-fn name(holders: &[Holder], why: impl Into<Cow<'static, str>>) -> Option<Blame> {
-    eldest(holders).map(|chosen| name_one(holders, chosen, why.into()))
-}
-
-fn name_one(holders: &[Holder], chosen: usize, why: Cow<'static, str>) -> Blame {
-    let candidates = holders.iter().enumerate().filter(|&(i, _)| i != chosen);
-    Blame {
-        process: Arc::clone(&holders[chosen].process),
-        why,
-        candidates: candidates.map(|(_, holder)| holder.process.pid).collect(),
-    }
-}
-
-/// How a half-closed socket will end without anybody's help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndsByItself {
-    /// A timer of the kernel's is running; `by` names it.
-    By {
-        /// `keepalive`, `retransmission` or `fin_timeout`.
-        by: &'static str,
-        /// Until it next fires, if that is when it ends.
-        within: Option<Duration>,
-    },
-    /// Nothing will ever end it.
-    Never,
-    /// Its timer could not be seen.
-    Unknown,
-}
-
-/// Reads that from the socket's timer. Keepalive ends a socket only when the peer does not answer,
-/// so no time is given for it.
-pub fn ends_by_itself(evidence: &Evidence) -> EndsByItself {
-    match evidence.timer {
-        Timer::Unknown => EndsByItself::Unknown,
-        Timer::None => EndsByItself::Never,
-        Timer::Keepalive(_) => EndsByItself::By { by: "keepalive", within: None },
-        Timer::Retransmit(_) => EndsByItself::By { by: "retransmission", within: None },
-        Timer::TimeWait(left) => EndsByItself::By { by: "fin_timeout", within: Some(left) },
     }
 }
 

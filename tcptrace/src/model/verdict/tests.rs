@@ -1,9 +1,10 @@
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::*;
 use crate::model::code::Frame;
 use crate::model::event::{Circumstances, OnCpu, Progress};
-use crate::model::evidence::Sources;
+use crate::model::evidence::{Sources, Timer};
 use crate::model::process::tests::holder;
 use crate::model::reads::EofRead;
 use crate::model::socket::{Endpoints, NetNs, SocketKey};

@@ -1,10 +1,16 @@
 //! The lines themselves, as they are serialised.
 
+mod evidence;
+mod monitor;
+mod past;
 mod release;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub(super) use self::evidence::{EvidenceLine, OpenedLine, OpenedProofLine, ProofLine};
+pub(super) use self::monitor::{CulpritLine, MonitorLine};
+pub(super) use self::past::{FrameLine, ReportLine, StayLine};
 pub(super) use self::release::{AskerLine, ReleaseLine, ReleaseRunLine};
 
 /// One line.
@@ -162,72 +168,6 @@ pub(super) struct EndsLine {
     /// `keepalive`, `retransmission` or `fin_timeout`.
     pub(super) by: &'static str,
     pub(super) in_ms: Option<u64>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct EvidenceLine {
-    pub(super) recv_queue: Option<u32>,
-    pub(super) send_queue: Option<u32>,
-    pub(super) eof_read_by: Option<u32>,
-    pub(super) eof_read_at: Option<Wall>,
-    pub(super) eof_peeked_by: Option<u32>,
-    pub(super) held_by: Option<&'static str>,
-    /// Whether the keepalive timer runs.
-    pub(super) keepalive: Option<bool>,
-    pub(super) last_send_ms: Option<u64>,
-    pub(super) thread_state: Option<&'static str>,
-    /// The code that read the end of file, or that closed or shut down, the innermost function first.
-    pub(super) stack: Option<Vec<String>>,
-    /// `read` or `shutdown`.
-    pub(super) stack_of: Option<&'static str>,
-    /// Whether it was walked to its outer end.
-    pub(super) stack_complete: Option<bool>,
-    /// What stands between these functions and the code that ought to close.
-    pub(super) stack_caveat: Option<&'static str>,
-    /// What became of the sockets that the same code has read the end of.
-    pub(super) proof: Option<ProofLine>,
-    /// The code that opened the connection.
-    pub(super) opened: Option<OpenedLine>,
-    /// When resolved: whether our side sent a reset rather than a FIN.
-    pub(super) reset_sent: Option<bool>,
-    /// `iterator`, `proc`, `sock_diag`.
-    pub(super) sources: Vec<&'static str>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ProofLine {
-    /// Since when they are counted.
-    pub(super) since: Wall,
-    /// How many it has read the end of.
-    pub(super) read: u64,
-    /// How many of these have left CLOSE_WAIT.
-    pub(super) closed: u64,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct OpenedLine {
-    /// `connect`, or `accept` where `--stacks all` asks for it.
-    pub(super) by: &'static str,
-    /// The innermost function first.
-    pub(super) stack: Vec<String>,
-    /// Whether it was walked to its outer end.
-    pub(super) stack_complete: bool,
-    /// What became of the connections that the same code has opened.
-    pub(super) proof: Option<OpenedProofLine>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct OpenedProofLine {
-    /// Since when they are counted.
-    pub(super) since: Wall,
-    /// How many it has opened.
-    pub(super) opened: u64,
-    /// How many of these have been closed.
-    pub(super) closed: u64,
 }
 
 #[derive(Serialize)]
@@ -402,148 +342,6 @@ pub(super) struct CheckLine<'a> {
     pub(super) found: &'a str,
     pub(super) gives: &'a str,
     pub(super) advice: Option<&'a str>,
-}
-
-/// What `check` tells a monitoring system.
-#[derive(Default, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct MonitorLine<'a> {
-    /// `OK`, `WARNING`, `CRITICAL` or `UNKNOWN`.
-    pub(super) status: &'static str,
-    /// Why it is not known; everything else is then null or empty.
-    pub(super) reason: Option<&'a str>,
-    /// Sockets that have been half-closed for `min_age_ms` and are not in use.
-    pub(super) stuck: Option<usize>,
-    /// These by state.
-    pub(super) stays: Option<StaysLine>,
-    /// Null: none is stuck.
-    pub(super) oldest_ms: Option<u64>,
-    pub(super) min_age_ms: Option<u64>,
-    /// From how many up.
-    pub(super) warning: Option<usize>,
-    pub(super) critical: Option<usize>,
-    /// From which age of the oldest up.
-    pub(super) warning_age_ms: Option<u64>,
-    pub(super) critical_age_ms: Option<u64>,
-    /// By process and verdict, most sockets first.
-    pub(super) culprits: Vec<CulpritLine<'a>>,
-    /// What could not be seen.
-    pub(super) notes: &'a [String],
-}
-
-/// The stuck sockets of one process that have one verdict.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct CulpritLine<'a> {
-    /// Null, as all of the process: nobody is blamed, or holders cannot be seen.
-    pub(super) pid: Option<u32>,
-    pub(super) start: Option<Wall>,
-    pub(super) comm: Option<&'a str>,
-    pub(super) unit: Option<&'a str>,
-    pub(super) container: Option<&'a str>,
-    pub(super) pod: Option<&'a str>,
-    pub(super) verdict: &'static str,
-    pub(super) sockets: usize,
-    pub(super) oldest_ms: u64,
-}
-
-/// What a report is of; its frames follow.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ReportLine {
-    /// Null: from the beginning, or not known.
-    pub(super) from: Option<Wall>,
-    /// Null: not known.
-    pub(super) to: Option<Wall>,
-    /// The time it is compared with; null: with none.
-    pub(super) baseline_from: Option<Wall>,
-    pub(super) baseline_to: Option<Wall>,
-    /// `seconds` or `count`: what frames are ordered by.
-    pub(super) weight: &'static str,
-    /// Null: not known, as of folded lines that have sockets.
-    pub(super) time_ms: Option<u64>,
-    /// Null: not known, as of folded lines that have socket-time.
-    pub(super) count: Option<u64>,
-    /// How many lines follow.
-    pub(super) frames: usize,
-}
-
-/// One frame of a report, with everything below it.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct FrameLine<'a> {
-    /// `host`, `unit`, `process`, `pid`, `state`, `verdict`, `peer`, `function`, `note` or `other`.
-    pub(super) kind: &'static str,
-    /// The names from the root to this frame.
-    pub(super) path: Vec<&'a str>,
-    /// Socket-time of this frame and of those below; null: not known.
-    pub(super) time_ms: Option<u64>,
-    /// Stays of this frame and of those below; null: not known.
-    pub(super) count: Option<u64>,
-    /// Of those, what ends here.
-    pub(super) own_time_ms: Option<u64>,
-    pub(super) own_count: Option<u64>,
-    /// `time_ms` of the baseline, made as long as the time reported on; null: there is none.
-    pub(super) time_ms_before: Option<f64>,
-    /// `count` of it, likewise.
-    pub(super) count_before: Option<f64>,
-}
-
-/// One stay of a journal: the columns of `docs/fleet.md`, as of its end or the last sign of it.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct StayLine<'a> {
-    /// The same for the same stay, also after a restart.
-    pub(super) id: &'a str,
-    /// `CLOSE_WAIT`, `FIN_WAIT2`, or `CLOSE` for a descriptor whose TCP has ended.
-    pub(super) state: &'static str,
-    /// Closed by the program, kept by the kernel: `FIN_WAIT2` only.
-    pub(super) orphan: bool,
-    pub(super) verdict: &'static str,
-    /// `high` or `low`.
-    pub(super) confidence: &'static str,
-    /// The process that was blamed, else the one that held it.
-    pub(super) pid: Option<u32>,
-    pub(super) comm: Option<&'a str>,
-    pub(super) exe: Option<&'a str>,
-    pub(super) unit: Option<&'a str>,
-    pub(super) container: Option<&'a str>,
-    pub(super) uid: Option<u32>,
-    pub(super) netns: Option<u32>,
-    pub(super) cookie: Option<Big>,
-    pub(super) local_addr: Shown<std::net::IpAddr>,
-    pub(super) local_port: u16,
-    pub(super) remote_addr: Shown<std::net::IpAddr>,
-    pub(super) remote_port: u16,
-    pub(super) began: Wall,
-    /// By the monotonic clock.
-    pub(super) lasted_ns: Big,
-    /// How much of it lies in the window that was asked for.
-    pub(super) socket_seconds: f64,
-    /// Whether its beginning was seen; else it lasted for longer.
-    pub(super) exact: bool,
-    /// As of an alert; `open`: it went on; `cut_off`: so it did when the recorder died.
-    pub(super) ended_by: &'static str,
-    /// Whether somebody was told of it.
-    pub(super) alerted: bool,
-    /// The code path in a line.
-    pub(super) code: Option<&'a str>,
-    /// The code that read the end of file or shut down, folded; where none was seen, what is known
-    /// instead.
-    pub(super) stack: &'a str,
-    /// The code that opened the connection, folded.
-    pub(super) opened: Option<&'a str>,
-    /// Unit, process, verdict and `stack`, as `report --format folded` has them.
-    pub(super) folded: &'a str,
-    pub(super) recv_queue: Option<u32>,
-    pub(super) send_queue: Option<u32>,
-    pub(super) thread_state: Option<&'static str>,
-    pub(super) held_by: Option<&'static str>,
-    pub(super) eof_read_at: Option<Wall>,
-    /// Sockets that the same code has opened, or read the end of.
-    pub(super) path_total: Option<u64>,
-    /// How many of these it has closed.
-    pub(super) path_closed: Option<u64>,
 }
 
 #[derive(Serialize)]
