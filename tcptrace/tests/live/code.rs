@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// A frame of the function that does what the test tells it, in this very program.
 fn is_ours(frame: &Value) -> bool {
-    frame.as_str().unwrap().starts_with("obey (actor.rs:")
+    frame.as_str().unwrap().starts_with("obey (stage.rs:")
 }
 
 fn shows_ours(stack: &Value) -> bool {
@@ -53,7 +53,7 @@ fn who_connected_and_never_looked_again() {
     let group =
         watch.wait_for("group", |line| line["group"] == alert["group"] && line["type"] == "group");
     assert_eq!(group["key"]["code_did"], "connect");
-    assert!(group["key"]["code_path"].as_str().unwrap().contains("obey (actor.rs:"), "{group:#}");
+    assert!(group["key"]["code_path"].as_str().unwrap().contains("obey (stage.rs:"), "{group:#}");
 }
 
 fn who_shut_down_sending() {

@@ -47,7 +47,7 @@ fn read_to_the_end_and_kept() {
     }
     // The function that called read, in this very program.
     let stack = alert["evidence"]["stack"].as_array().unwrap();
-    let ours = |frame: &serde_json::Value| frame.as_str().unwrap().starts_with("obey (actor.rs:");
+    let ours = |frame: &serde_json::Value| frame.as_str().unwrap().starts_with("obey (stage.rs:");
     assert!(stack.iter().any(ours), "{stack:#?}");
 }
 

@@ -9,18 +9,18 @@ const SET: &str = "TCPTRACE_GUEST";
 const QUICK: &[&str] = &[
     "live::deeds::read_to_the_end_and_kept",
     "live::deeds::shut_down_and_kept",
+    "live::endings::killed_and_resolved",
+    "live::endings::reconnected_is_another_episode",
     "live::events::the_life_of_a_connection",
     "live::ls::every_kind_in_one_namespace",
+    "live::orphans::to_its_real_end",
     "live::record::what_lasts_is_kept_and_how_it_ended",
     "live::replay::told_again_line_for_line",
     "live::usage::a_probe_that_is_not_to_be_had_is_said",
     "live::usage::doctor_tries_everything",
     "live::watch::eof_unread",
     "live::watch::eof_unread::tracepoint",
-    "live::watch::killed_and_resolved",
     "live::watch::never_accepted_in_another_namespace",
-    "live::watch::orphan_to_its_real_end",
-    "live::watch::reconnected_is_another_episode",
     "live::watch::shut_down_and_waiting_for_a_local_peer",
     "live::watch::there_first",
 ];
@@ -33,19 +33,19 @@ const EVIDENCE: &[&str] =
 const WATCH: &[&str] = &[
     "live::deeds::read_to_the_end_and_kept",
     "live::deeds::shut_down_and_kept",
+    "live::endings::killed_and_resolved",
     "live::usage::a_probe_that_is_not_to_be_had_is_said",
     "live::usage::doctor_tries_everything",
     "live::watch::eof_unread",
-    "live::watch::killed_and_resolved",
     "live::watch::shut_down_and_waiting_for_a_local_peer",
 ];
 
 /// Where the kernel does not tell its types.
 const UNTYPED: &[&str] = &[
+    "live::endings::killed_and_resolved::tracepoint",
     "live::usage::a_probe_that_is_not_to_be_had_is_said",
     "live::usage::doctor_tries_everything",
     "live::watch::eof_unread::tracepoint",
-    "live::watch::killed_and_resolved::tracepoint",
     "live::watch::never_accepted_in_another_namespace::tracepoint",
     "live::watch::shut_down_and_waiting_for_a_local_peer::tracepoint",
 ];
@@ -67,15 +67,16 @@ const STACKS: &[&str] = &[
 const ELSEWHERE: &[&str] = &[
     "live::code::",
     "live::corpus::",
+    "live::endings::two_thousand_in_one_process::tracepoint",
     "live::hostile::",
     "live::lifecycle::a_hundred_starts",
     "live::lifecycle::twenty_starts",
     "live::load::",
     "live::loss::",
+    "live::metrics::health::",
     "live::metrics::prometheus_",
     "live::metrics::promtool_",
-    "live::metrics::who_sees_nothing_is_not_healthy",
-    "live::metrics::who_stands_still_is_not_healthy",
+    "live::record::two_programs_are_as_wide_as_they_say",
     "live::release::held::",
     "live::release::java::",
     "live::release::reused::",
@@ -90,8 +91,6 @@ const ELSEWHERE: &[&str] = &[
     "live::soak::",
     "live::top::",
     "live::usage::demo_shows_each_cause",
-    "live::watch::two_thousand_in_one_process::tracepoint",
-    "live::record::two_programs_are_as_wide_as_they_say",
     "live::usage::the_readme_shows_what_demo_prints",
 ];
 

@@ -4,13 +4,14 @@
 //! that is read where it may be.
 
 mod keeper;
+mod silent;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -19,14 +20,14 @@ use std::time::Instant;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use self::keeper::{Keeper, USER, beside_silence, build, keeper, source};
+use self::keeper::{Keeper, USER, build, keeper, source};
 use crate::actor::Actor;
 use crate::host::{self, Namespace, OnDrop};
 use crate::watch::{pair, watch};
 use crate::watcher::{DEADLINE, Tcptrace, command, finish, fresh_directory};
 
 pub fn trials() -> Vec<Trial> {
-    crate::trials![
+    let mut trials = crate::trials![
         a_binary_that_leads_to_a_pipe_is_named_all_the_same,
         a_symbol_table_of_two_gigabytes_takes_neither_memory_nor_time,
         maps_of_code_are_believed_of_its_own_user_only,
@@ -34,10 +35,10 @@ pub fn trials() -> Vec<Trial> {
         hundreds_of_namespaces_and_processes_hold_nothing_up,
         a_report_is_not_written_where_another_users_link_leads,
         a_library_that_is_cut_off_meanwhile_ends_nobody,
-        arguments_that_never_come_are_not_waited_for,
-        a_map_on_a_disk_that_never_answers_costs_its_own_names,
         a_pid_that_is_used_again_is_not_mistaken,
-    ]
+    ];
+    trials.extend(silent::trials());
+    trials
 }
 
 /// In front of what is planted, so that it is known.
@@ -317,60 +318,6 @@ fn a_library_that_is_cut_off_meanwhile_ends_nobody() {
     assert!(status.success(), "{status}: {errors:#?}");
     let by_signal = errors.iter().find(|line| line.contains("signal"));
     assert_eq!(by_signal, None);
-    fs::remove_dir_all(dir).unwrap();
-}
-
-fn arguments_that_never_come_are_not_waited_for() {
-    let dir = directory();
-    let program = keeper(&dir);
-    let silence = dir.join("silence");
-    fs::create_dir(&silence).unwrap();
-    let (mut server, mut watch) = (Actor::start(), watch(&[]));
-    let listener = server.listen("127.0.0.1");
-    let (port, file) = (listener.local_port.to_string(), silence.join("silent"));
-    let hides = [&*port, "hide", file.to_str().unwrap()];
-    let hidden = beside_silence(&silence, &program, &hides);
-    assert_eq!(hidden.line(), "hidden");
-    // The trap: whoever else reads them is still at it when told to end.
-    let mut cat = Command::new("cat");
-    let arguments = format!("/proc/{}/cmdline", hidden.child.id());
-    let mut cat = cat.arg(arguments).stdout(Stdio::null()).spawn().unwrap();
-    // The arguments' two seconds, and ten for names of functions.
-    let alert = hidden.is_left(&mut server, listener, &mut watch);
-    assert_eq!(alert["blame"]["comm"], "keeper", "{alert:#}");
-    assert_eq!(alert["holders"][0]["cmdline"], Value::Null, "{alert:#}");
-    assert_eq!(cat.try_wait().unwrap(), None);
-    // Others are told of as ever.
-    let other = Keeper::start(&program, listener.local_port);
-    let alert = other.is_left(&mut server, listener, &mut watch);
-    assert_eq!(alert["holders"][0]["cmdline"][1], *port, "{alert:#}");
-    cat.kill().unwrap();
-    cat.wait().unwrap();
-    watch.stop();
-    fs::remove_dir_all(dir).unwrap();
-}
-
-fn a_map_on_a_disk_that_never_answers_costs_its_own_names() {
-    let dir = directory();
-    let program = keeper(&dir);
-    let (mut server, mut watch) = (Actor::start(), watch(&[]));
-    let listener = server.listen("127.0.0.1");
-    let port = listener.local_port.to_string();
-    let silent = beside_silence(Path::new("/tmp"), &program, &[&port]);
-    let began = Instant::now();
-    let alert = silent.is_left(&mut server, listener, &mut watch);
-    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
-    let frames = opened(&alert);
-    assert!(frames.is_empty(), "{frames:#?}");
-    watch.wait_for_notice("is not named");
-    // After a pause that is as long, others have names again.
-    let mut named = Vec::new();
-    while !has(&named, "keep_a_connection") {
-        assert!(began.elapsed() < 3 * DEADLINE, "{named:#?}");
-        let other = Keeper::start(&program, listener.local_port);
-        named = opened(&other.is_left(&mut server, listener, &mut watch));
-    }
-    watch.stop();
     fs::remove_dir_all(dir).unwrap();
 }
 

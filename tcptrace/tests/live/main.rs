@@ -11,6 +11,7 @@ mod check;
 mod code;
 mod corpus;
 mod deeds;
+mod endings;
 mod events;
 mod guest;
 mod host;
@@ -20,6 +21,7 @@ mod load;
 mod loss;
 mod ls;
 mod metrics;
+mod orphans;
 mod past;
 mod record;
 mod release;
@@ -32,11 +34,14 @@ mod top;
 mod usage;
 mod watch;
 mod watcher;
+mod withheld;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::json;
 
 fn main() -> ExitCode {
     // The tests' processes are this very program.
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         budget::trials(),
         check::trials(),
         watch::trials(),
+        orphans::trials(),
+        endings::trials(),
         deeds::trials(),
         code::trials(),
         hostile::trials(),
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         top::trials(),
     ];
     let trials = guest::choose(trials.into_iter().flatten().collect());
+    let _counting = withheld::Counting::begin();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -100,14 +108,26 @@ fn trial(name: &str, test: fn(), alone: bool, probe: Probe) -> Trial {
     trial_of(&name, test, alone)
 }
 
-fn trial_of(name: &str, test: impl FnOnce() + Send + 'static, alone: bool) -> Trial {
+/// One that fails where the kernel withheld transitions meanwhile is run once more: which they were,
+/// nobody can tell.
+fn trial_of(name: &str, test: impl Fn() + Send + 'static, alone: bool) -> Trial {
     let stacks = guest::has_stacks(name);
+    let named = name.to_owned();
     Trial::test(name, move || {
         STACKS.set(stacks);
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
         PROBE.set(Probe::Btf);
-        test();
+        let before = withheld::so_far();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) {
+            let withheld = withheld::so_far() - before;
+            if withheld == 0 {
+                resume_unwind(panic);
+            }
+            host::report(&json!({"again": named, "withheld": withheld}));
+            PROBE.set(Probe::Btf);
+            test();
+        }
         Ok(())
     })
 }

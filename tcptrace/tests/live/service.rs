@@ -343,7 +343,7 @@ fn what_checkpoint_restore_buys() {
         let leak = Leak::by(server);
         let alert = watch.alert(leak.cookie(), "firing");
         let stack = alert["evidence"]["stack"].as_array();
-        stack.into_iter().flatten().any(|frame| frame.as_str().unwrap().contains("obey (actor.rs:"))
+        stack.into_iter().flatten().any(|frame| frame.as_str().unwrap().contains("obey (stage.rs:"))
     };
     assert!(shows_function(&["sys_ptrace", "dac_read_search", "checkpoint_restore"]));
     assert!(!shows_function(&["sys_ptrace", "dac_read_search"]));

@@ -20,6 +20,7 @@ use crate::host::{Namespace, OnDrop, census, memory, report, ss, wait_until};
 use crate::metrics::Served;
 use crate::watch::pair;
 use crate::watcher::Tcptrace;
+use crate::withheld;
 use round::{Script, Watches, round};
 
 pub fn trials() -> Vec<Trial> {
@@ -123,8 +124,8 @@ fn churn(churner: &mut Actor, over: &AtomicBool) {
     }
 }
 
-/// As many sockets are known as `ss` shows, now that nothing moves. On a busy machine a few ends of
-/// healthy ones are seen by nobody (docs/limitations.md): one in 5,000 transitions at the most.
+/// As many sockets are known as `ss` shows, now that nothing moves, but for healthy ones whose end the
+/// kernel withheld.
 fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
     let half_closed = |state: &str| {
         let sample = format!("tcptrace_half_closed_sockets{{state=\"{state}\"}}");
@@ -133,14 +134,13 @@ fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
     let look = || {
         let known = ["CLOSE_WAIT", "FIN_WAIT2", "CLOSE"].map(half_closed);
         let all_known = watch.value("tcptrace_tracked_sockets") as u64;
-        let few = watch.value("tcptrace_transitions_total") as u64 / 5_000;
         let there = namespaces.map(|namespace| census(Some(namespace)));
         let of = |state| there.iter().filter_map(|census| census.get(state)).sum::<u64>();
         let all = there.iter().flat_map(BTreeMap::values).sum::<u64>();
         let forgotten = namespaces.map(orphans).iter().sum::<u64>();
         // A descriptor whose connection is over is no socket to `ss`; none is left.
         let half_closed = (known, [of("CLOSE-WAIT"), of("FIN-WAIT-2") + forgotten, 0]);
-        (half_closed, all_known, all..=all + few)
+        (half_closed, all_known, all..=all + withheld::so_far())
     };
     wait_until("other sockets are known than there are", look, |(half_closed, known, there)| {
         half_closed.0 == half_closed.1 && there.contains(known)

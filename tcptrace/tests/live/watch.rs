@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 use crate::actor::{Actor, Sock};
-use crate::host::{Namespace, TASK, is_confidential, kernel_is, ss};
-use crate::watcher::{Tcptrace, command, ended_by, reset_sent};
+use crate::host::{Namespace, ss};
+use crate::watcher::{Tcptrace, command, ended_by};
 use crate::{PROBE, Probe};
 
 pub fn trials() -> Vec<Trial> {
@@ -20,32 +19,20 @@ pub fn trials() -> Vec<Trial> {
         never_accepted,
         shut_down_and_waiting_for_a_local_peer,
         send_blocked,
-        orphan_that_the_kernel_keeps_as_a_socket,
         in_another_namespace,
         never_accepted_in_another_namespace,
         ipv6_and_mapped,
         passed_to_another_process,
         inherited_by_a_child,
-        closed_and_resolved,
-        killed_and_resolved,
-        reset_by_closing_with_data_unread,
-        reset_by_the_peer,
-        two_thousand_in_one_process,
-        a_half_close_in_use_is_left_alone,
         there_first,
         there_first_in_three_namespaces_of_which_one_goes,
-        orphan_to_its_real_end,
-        orphan_whose_peer_closes,
-        orphan_while_nothing_can_be_looked_at,
-        held_then_orphaned_keeps_its_clock,
-        reconnected_is_another_episode,
         filters_match_holders,
         hostile_names,
     ]
 }
 
 /// The threshold of most tests. Nothing waits for it by sleeping.
-const THRESHOLD: &str = "500ms";
+pub const THRESHOLD: &str = "500ms";
 const THRESHOLD_MS: u64 = 500;
 
 pub fn watch(args: &[&str]) -> Tcptrace {
@@ -201,26 +188,6 @@ fn send_blocked() {
     assert!(alert["evidence"]["send_queue"].as_u64().unwrap() > 0);
 }
 
-fn orphan_that_the_kernel_keeps_as_a_socket() {
-    // Past 60 s the kernel keeps the full socket for the excess.
-    let namespace = Namespace::new();
-    namespace.exec(&["sysctl", "-q", "-w", "net.ipv4.tcp_fin_timeout=90"]);
-    let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
-    let mut watch = watch(&["--netns", &namespace.name]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    let began = Instant::now();
-    client.close(pair.client);
-    let alert = watch.alert(pair.client.cookie, "firing");
-    check(&alert, "FIN_WAIT2", "orphan", None, began);
-    assert_eq!(alert["blame"], Value::Null);
-    assert_eq!(alert["ends_by_itself"]["by"], "fin_timeout");
-    let shown = ss(Some(&namespace), pair.client.local_port);
-    assert_eq!((shown[0].state.as_str(), shown[0].pids.len()), ("FIN-WAIT-2", 0));
-    server.close(pair.server);
-    let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], ended_by("peer_closed"));
-}
-
 fn in_another_namespace() {
     let namespace = Namespace::new();
     let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
@@ -277,142 +244,6 @@ fn inherited_by_a_child() {
     assert_eq!(alert["blame"]["candidates"], serde_json::json!([child]));
     let holders: HashSet<_> = pids(&alert["holders"]).into_iter().collect();
     assert_eq!(holders, HashSet::from([u64::from(server.pid()), u64::from(child)]));
-}
-
-fn closed_and_resolved() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.close(pair.client);
-    let firing = watch.alert(pair.server.cookie, "firing");
-    assert_eq!(server.recv(pair.server), 0);
-    server.close(pair.server);
-    let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["id"], firing["id"]);
-    assert_eq!(resolved["ended_by"], ended_by("closed"));
-    assert!(resolved["age_ms"].as_u64() >= firing["age_ms"].as_u64());
-    let rest = watch.stop();
-    let again = |line: &&Value| line["type"] == "alert" && line["id"] == firing["id"];
-    assert_eq!(rest.iter().filter(again).count(), 0, "told once each");
-    let group = |status: &str| {
-        let ours = |line: &&Value| line["group"] == firing["group"] && line["status"] == status;
-        rest.iter().filter(|line| line["type"] == "group").filter(ours).count()
-    };
-    assert_eq!((group("firing"), group("resolved")), (1, 1));
-}
-
-fn killed_and_resolved() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.close(pair.client);
-    watch.alert(pair.server.cookie, "firing");
-    server.kill();
-    let resolved = watch.alert(pair.server.cookie, "resolved");
-    if is_confidential() && !kernel_is(TASK) {
-        // Who closes is told by kernel memory, which no program may read there.
-        assert_eq!(resolved["ended_by"], "unknown");
-        return;
-    }
-    assert_eq!(resolved["ended_by"], ended_by("process_exit"));
-    assert_eq!(resolved["evidence"]["reset_sent"], reset_sent(false), "nothing was unread");
-}
-
-fn reset_by_closing_with_data_unread() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.send(pair.client, 10);
-    client.shutdown_sending(pair.client);
-    watch.alert(pair.server.cookie, "firing");
-    watch.alert(pair.client.cookie, "firing");
-    server.close(pair.server);
-    let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], ended_by("closed_with_reset"));
-    assert_eq!(resolved["evidence"]["reset_sent"], reset_sent(true));
-    let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], ended_by("reset_by_peer"));
-}
-
-fn reset_by_the_peer() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    server.send(pair.server, 10);
-    client.shutdown_sending(pair.client);
-    watch.alert(pair.server.cookie, "firing");
-    // The client closes with the server's ten bytes unread.
-    client.close(pair.client);
-    let resolved = watch.alert(pair.server.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], ended_by("reset_by_peer"));
-}
-
-fn two_thousand_in_one_process() {
-    const COUNT: usize = 2000;
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    // Nobody asks about the other ends. These are held, since an orphan may reset its peer after a minute.
-    let args = ["watch", "--close-wait", THRESHOLD, "--fin-wait-2", "1h", "--no-record"];
-    let mut watch = Tcptrace::start(&args);
-    let listener = server.listen("127.0.0.1");
-    let began = Instant::now();
-    let mut stuck = HashSet::new();
-    for _ in 0..COUNT {
-        let there = client.connect("127.0.0.1", listener.local_port);
-        stuck.insert(server.accept(listener).cookie.to_string());
-        client.shutdown_sending(there);
-    }
-    let mut told = HashSet::new();
-    let mut groups = HashSet::new();
-    while told.len() < COUNT {
-        let local = format!("127.0.0.1:{}", listener.local_port);
-        let alert = watch.wait_for("alert", |line| {
-            line["type"] == "alert" && line["status"] == "firing" && line["local"] == local
-        });
-        assert_eq!(alert["blame"]["pid"], server.pid());
-        groups.insert(alert["group"].as_str().unwrap().to_owned());
-        let cookie = alert["cookie"].as_str().unwrap().to_owned();
-        assert!(told.insert(cookie), "told twice: {alert:#}");
-    }
-    assert_eq!(told, stuck);
-    assert_eq!(groups.len(), 1);
-    let shown = ss(None, listener.local_port);
-    assert_eq!(shown.iter().filter(|s| s.state == "CLOSE-WAIT").count(), COUNT);
-    server.kill();
-    let group = groups.into_iter().next().unwrap();
-    let resolved = watch.wait_for("resolved group", |line| {
-        line["type"] == "group" && line["status"] == "resolved" && line["group"] == group
-    });
-    let rest = watch.stop();
-    let of_group = rest.iter().filter(|line| line["group"] == resolved["group"]);
-    let resolved = of_group.clone().filter(|line| line["status"] == "resolved");
-    assert_eq!(resolved.filter(|line| line["ended_by"] == ended_by("process_exit")).count(), COUNT);
-    let messages = of_group.filter(|line| line["type"] == "group").count();
-    // It grows at the most 10 s after the first, 20 s after that, and so on; and in the end it is over.
-    let seconds = began.elapsed().as_secs();
-    let grown = (1..).take_while(|&times| 10 * ((1 << times) - 1) <= seconds).count();
-    assert!((1..=2 + grown).contains(&messages), "{messages} messages in {seconds} s");
-}
-
-fn a_half_close_in_use_is_left_alone() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let used = pair(&mut server, &mut client, "127.0.0.1");
-    client.shutdown_sending(used.client);
-    client.swallow(used.client);
-    server.stream(used.server, Duration::from_millis(20));
-    // One that is really stuck, begun later, tells when several thresholds have passed.
-    for _ in 0..3 {
-        let stuck = pair(&mut server, &mut client, "127.0.0.1");
-        client.close(stuck.client);
-        watch.alert(stuck.server.cookie, "firing");
-    }
-    let ours = [used.server.cookie.to_string(), used.client.cookie.to_string()];
-    let accused = |line: &&Value| ours.iter().any(|cookie| line["cookie"] == *cookie);
-    assert_eq!(watch.seen.iter().find(accused), None);
-    // No longer in use, it is told: both ends of it.
-    server.stop_streaming();
-    assert_eq!(watch.alert(used.client.cookie, "firing")["verdict"], "peer_not_closing");
-    assert_eq!(watch.alert(used.server.cookie, "firing")["verdict"], "eof_unread");
 }
 
 fn there_first() {
@@ -507,90 +338,4 @@ fn there_first_in_three_namespaces_of_which_one_goes() {
     let namespaces: Vec<_> =
         links.flatten().filter(|l| l.to_string_lossy().starts_with("net:")).collect();
     assert_eq!(namespaces, [std::fs::read_link("/proc/self/ns/net").unwrap()]);
-}
-
-fn orphan_to_its_real_end() {
-    let namespace = Namespace::new();
-    // Long enough for an emulated `ss` to find it.
-    namespace.exec(&["sysctl", "-q", "-w", "net.ipv4.tcp_fin_timeout=5"]);
-    let (mut server, mut client) = (Actor::start_in(&namespace), Actor::start_in(&namespace));
-    let mut watch = watch(&["--netns", &namespace.name]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.close(pair.client);
-    let closed = Instant::now();
-    let alert = watch.alert(pair.client.cookie, "firing");
-    assert_eq!((&alert["verdict"], &alert["blame"]), (&"orphan".into(), &Value::Null));
-    assert_eq!(alert["ends_by_itself"]["by"], "fin_timeout");
-    assert_eq!(ss(Some(&namespace), pair.client.local_port)[0].state, "FIN-WAIT-2");
-    let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "expired");
-    assert_eq!(resolved["id"], alert["id"]);
-    assert!(closed.elapsed() > Duration::from_millis(4900), "{:?}", closed.elapsed());
-    assert_eq!(ss(Some(&namespace), pair.client.local_port), []);
-}
-
-/// Without a descriptor nothing can be looked at, which does not mean that nothing is there.
-fn orphan_while_nothing_can_be_looked_at() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.close(pair.client);
-    assert_eq!(watch.alert(pair.client.cookie, "firing")["verdict"], "orphan");
-    let (pid, usual) = (watch.pid(), getrlimit(Resource::Nofile));
-    let limit = |limit| prlimit(Some(pid), Resource::Nofile, limit).unwrap();
-    limit(Rlimit { current: Some(0), ..usual });
-    watch.wait_for_notice("cannot look for orphans, trying again");
-    limit(usual);
-    let began = jiff::Timestamp::now();
-    server.close(pair.server);
-    let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!(resolved["ended_by"], "peer_closed");
-    let at: jiff::Timestamp = resolved["at"].as_str().unwrap().parse().unwrap();
-    assert!(at >= began, "it was over before it was: {resolved:#}");
-}
-
-fn orphan_whose_peer_closes() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.close(pair.client);
-    assert_eq!(watch.alert(pair.client.cookie, "firing")["verdict"], "orphan");
-    server.close(pair.server);
-    assert_eq!(watch.alert(pair.client.cookie, "resolved")["ended_by"], "peer_closed");
-}
-
-fn held_then_orphaned_keeps_its_clock() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let pair = pair(&mut server, &mut client, "127.0.0.1");
-    client.shutdown_sending(pair.client);
-    let held = watch.alert(pair.client.cookie, "firing");
-    assert_eq!(held["verdict"], "peer_not_closing");
-    client.close(pair.client);
-    let resolved = watch.alert(pair.client.cookie, "resolved");
-    assert_eq!((&resolved["id"], &resolved["ended_by"]), (&held["id"], &ended_by("closed").into()));
-    let orphan = watch.alert(pair.client.cookie, "firing");
-    assert_eq!((&orphan["verdict"], &orphan["blame"]), (&"orphan".into(), &Value::Null));
-    assert_ne!(orphan["id"], held["id"]);
-    assert!(orphan["age_ms"].as_u64() >= resolved["age_ms"].as_u64(), "the clock goes on");
-}
-
-fn reconnected_is_another_episode() {
-    let (mut server, mut client) = (Actor::start(), Actor::start());
-    let mut watch = watch(&[]);
-    let listener = server.listen("127.0.0.1");
-    let there = client.connect("127.0.0.1", listener.local_port);
-    let here = server.accept(listener);
-    server.close(here);
-    let first = watch.alert(there.cookie, "firing");
-    client.reconnect(there, "127.0.0.1", listener.local_port);
-    let resolved = watch.alert(there.cookie, "resolved");
-    assert_eq!(resolved["id"], first["id"]);
-    let again = server.accept(listener);
-    let began = Instant::now();
-    server.close(again);
-    let second = watch.alert(there.cookie, "firing");
-    assert_ne!(second["id"], first["id"], "same socket, same cookie, another connection");
-    let age = Duration::from_millis(second["age_ms"].as_u64().unwrap());
-    assert!(age <= began.elapsed(), "its own clock");
 }

@@ -81,10 +81,3 @@ pub fn build(file: &Path, arguments: &[&str]) {
     assert!(cc.status().unwrap().success(), "{cc:?}");
     chown(file, Some(USER), Some(USER)).unwrap();
 }
-
-/// Runs `keeper.c` beside a file system that hardly answers, which is at `place` for this one alone.
-pub fn beside_silence(place: &Path, program: &Path, arguments: &[&str]) -> Keeper {
-    let mut keeper = Command::new("unshare");
-    keeper.args(["--mount", "python3"]).arg(source("silent.py")).arg(place).arg(USER.to_string());
-    Keeper::spawn(keeper.arg(program).args(arguments))
-}
