@@ -1,6 +1,6 @@
 //! Alerts with one cause become one message that grows.
 //!
-//! A group is told at once when it forms and when it is empty, and in between ever more rarely:
+//! A group is told within a second when it forms, at once when it is empty, and in between ever more rarely:
 //! after 10 s, then twice as long each time, up to 5 min, and only when its size has changed. One that
 //! comes back after it was empty goes on from there, so that a leak which comes and goes is not told of
 //! each time.
@@ -31,7 +31,7 @@ use super::verdict::{Blame, Confidence, Finding, Verdict};
 
 /// A leak rarely falls due all at once: what follows so soon goes into the first message.
 const SETTLE: Duration = Duration::from_millis(100);
-/// While a look is under way that may find more, it takes so long at most.
+/// Where a look is under way that may find more, the message waits for it, but no longer than this.
 const SETTLE_LOOKING: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);

@@ -8,6 +8,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::blame::Blame;
+use self::blame::blame;
 pub use self::ending::{EndsByItself, ends_by_itself};
 use super::code::{CodePath, Did, Stack};
 use super::evidence::Evidence;
@@ -222,7 +223,7 @@ pub fn find(stay: &Stay, evidence: &Evidence, in_use: Duration) -> Finding {
         verdict,
         confidence: confidence(verdict),
         code: code(verdict, stay, evidence),
-        blame: blame::blame(verdict, evidence),
+        blame: blame(verdict, evidence),
     }
 }
 

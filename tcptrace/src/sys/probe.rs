@@ -31,7 +31,7 @@ use crate::model::event::{Deed, Lost, Transition};
 use crate::model::figures::{ProgramRuns, Ring};
 use crate::model::socket::{Identity, TcpState};
 
-/// Size of the ring unless told otherwise, in bytes: what two busy cores can make in 30 ms, and the
+/// Size of the ring of short records unless told otherwise, in bytes: what two busy cores can make in 30 ms, and the
 /// reader is woken at a quarter. A larger one costs more: it is written to all over, again and again,
 /// and what lies in the caches is the programs' own (docs/decisions/0004-small-ring.md).
 pub const RING_BYTES: u32 = 1 << 20;

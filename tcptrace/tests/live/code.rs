@@ -173,10 +173,7 @@ fn an_event_loop_leads_with_the_connect() {
     let accepted = server.accept(listener);
     server.close(accepted);
     let remote = format!("127.0.0.1:{}", listener.local_port);
-    let alert = watch.wait_for("alert on node's end", |line| {
-        let ends = [&line["local"], &line["remote"]];
-        line["type"] == "alert" && ends == [&node.local, &remote] && line["verdict"] == "eof_read"
-    });
+    let alert = watch.alert_between(&node.local, &remote, "eof_read");
     assert_eq!(alert["blame"]["pid"], node.child.id());
     let caveat = alert["evidence"]["stack_caveat"].as_str().unwrap_or_default();
     assert!(caveat.contains("an event loop"), "{alert:#}");
@@ -218,13 +215,11 @@ fn tell_apart((mut child, truth): (Child, Value), mut watch: Tcptrace) {
     let port = truth["port"].as_u64().unwrap() as u16;
     for kind in ["o", "i", "O", "I"] {
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let both = [client.peer_addr(), client.local_addr()].map(|end| end.unwrap().to_string());
+        let [local, remote] =
+            [client.peer_addr(), client.local_addr()].map(|end| end.unwrap().to_string());
         (&client).write_all(kind.as_bytes()).unwrap();
         drop(client);
-        let alert = watch.wait_for(kind, |line| {
-            let ends = [&line["local"], &line["remote"]];
-            line["type"] == "alert" && ends == both.each_ref() && line["verdict"] == "eof_read"
-        });
+        let alert = watch.alert_between(&local, &remote, "eof_read");
         let stack = alert["evidence"]["stack"].as_array().unwrap();
         let (name, line) = (&truth["functions"][kind][0], &truth["functions"][kind][1]);
         let wanted = format!("{} (server.py:{line})", name.as_str().unwrap());

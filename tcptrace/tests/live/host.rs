@@ -1,4 +1,4 @@
-//! The machine the tests run on: privileges, turns, namespaces, and what `ss` says.
+//! The machine the tests run on: privileges, turns, namespaces, and what `ss` and /proc say.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

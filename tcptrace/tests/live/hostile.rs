@@ -112,7 +112,7 @@ fn a_symbol_table_of_two_gigabytes_takes_neither_memory_nor_time() {
     // The threshold, two looks, and no more than what is allowed for names.
     assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
     let peak = host::memory(watch.pid(), "VmHWM");
-    assert!(peak < 256 << 10, "{peak} KiB at most");
+    assert!(peak < 256 << 10, "{peak} kB at most");
     fs::remove_dir_all(dir).unwrap();
 }
 

@@ -39,7 +39,7 @@ fn two_at_once_see_the_same() {
     client.shutdown_sending(unread.client);
     client.shutdown_sending(read.client);
     assert_eq!(server.recv(read.server), 0);
-    load::churn(&namespace, CONNECTIONS, true);
+    let listeners = load::churn(&namespace, CONNECTIONS, true);
     for socket in [unread.server, unread.client, read.server, read.client] {
         let [one, other] = watches.each_mut().map(|watch| watch.alert(socket.cookie, "firing"));
         for key in ["id", "group", "state", "verdict", "local", "remote", "age_is", "confidence"] {
@@ -58,7 +58,7 @@ fn two_at_once_see_the_same() {
     client.close(unread.client);
     client.close(read.client);
     // Both leaks make as many as any other connection, and their listeners one each.
-    let made = load::made(&namespace, CONNECTIONS as u64 + 2, 1) + 2;
+    let made = load::made(&namespace, CONNECTIONS as u64 + 2, listeners) + 2;
     let summaries = watches.map(|watch| watch.stop().pop().unwrap());
     let withheld = withheld::so_far() - withheld_before;
     for summary in &summaries {

@@ -34,12 +34,15 @@ pub fn made(namespace: &Namespace, connections: u64, listeners: u64) -> u64 {
 }
 
 /// Makes `connections` connections inside `namespace` and, unless there are `others`, waits until all
-/// are over. Few enough to each port that its TIME_WAITs do not use up the local ports.
-pub fn churn(namespace: &Namespace, connections: usize, others: bool) {
-    churn_in_bursts(namespace, connections, 10_000, || ());
+/// are over. Few enough to each port that its TIME_WAITs do not use up the local ports. Returns how many
+/// listeners there were.
+pub fn churn(namespace: &Namespace, connections: usize, others: bool) -> u64 {
+    const TO_ONE_PORT: usize = 10_000;
+    let listeners = churn_in_bursts(namespace, connections, TO_ONE_PORT, || ());
     if !others {
         namespace.wait_until_quiet();
     }
+    listeners
 }
 
 /// As [`churn`], without others and with a rest after each half of what the ring has room for: once
@@ -47,6 +50,7 @@ pub fn churn(namespace: &Namespace, connections: usize, others: bool) {
 /// ring loses nothing, unless its reader waits for something else. Returns how many listeners there
 /// were.
 fn churn_with_rests(namespace: &Namespace, connections: usize, reader: Pid) -> u64 {
+    /// That of `watch`, and that of `events`, which is twice as large and whose records are.
     const RECORDS: usize = 1 << 14;
     let listeners =
         churn_in_bursts(namespace, connections, RECORDS / 2 / TRANSITIONS as usize, || {
@@ -66,8 +70,8 @@ fn churn_in_bursts(
     // A port in TIME_WAIT for a second may be taken again on loopback, and then events are fewer.
     namespace.exec(&["sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse"]);
     let mut actor = Actor::start_in(namespace);
-    for made in (0..connections).step_by(at_once) {
-        actor.churn("127.0.0.1", at_once.min(connections - made));
+    for begun in (0..connections).step_by(at_once) {
+        actor.churn("127.0.0.1", at_once.min(connections - begun));
         rest();
     }
     connections.div_ceil(at_once) as u64
@@ -184,9 +188,9 @@ fn addresses_are_used_again() {
     let firing = rest.iter().filter(|line| line["type"] == "alert");
     assert_eq!(firing.count(), 0, "nobody else was accused: {rest:#?}");
     assert_eq!(ss(Some(&namespace), listener.local_port).len(), leaked.len());
-    if summary["lost"]["recursion"] == 0 && withheld::so_far() == before {
-        assert_eq!(summary["lost"]["gaps"], 0, "{summary:#}");
-    }
+    let lost = |kind: &str| summary["lost"][kind].as_u64().unwrap();
+    let withheld = withheld::so_far() - before;
+    assert!(lost("gaps") <= lost("recursion") + withheld, "{withheld} withheld: {summary:#}");
 }
 
 fn a_thousand_namespaces() {

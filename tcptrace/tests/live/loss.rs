@@ -182,8 +182,8 @@ fn flood(namespace: &Namespace, at_least: Duration) -> Made {
     let began = Instant::now();
     let (mut connections, mut listeners) = (0, 0);
     while began.elapsed() < at_least {
-        churn(namespace, AT_ONCE, true);
-        (connections, listeners) = (connections + AT_ONCE, listeners + 1);
+        listeners += churn(namespace, AT_ONCE, true);
+        connections += AT_ONCE;
     }
     (connections, listeners)
 }

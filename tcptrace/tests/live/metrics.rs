@@ -357,7 +357,7 @@ fn nobody_is_kept_out_by_connections_that_are_held() {
     let summary = lines.last().unwrap();
     let lost = |kind: &str| summary["lost"][kind].as_u64().unwrap();
     assert_eq!(lost("ring"), 0, "{summary:#}");
-    // What the kernel skipped, as with one processor, or withheld is nobody's fault here.
+    // It is nobody's fault here what the kernel skipped (as it does with one processor) or withheld.
     let withheld = withheld::so_far() - before;
     assert!(lost("gaps") <= lost("recursion") + withheld, "{withheld} withheld: {summary:#}");
 }

@@ -50,6 +50,7 @@ fn nothing_grows_and_all_is_told() {
     let args = ["--close-wait", "1s", "--fin-wait-2", "1s", "--closed", "1s"];
     let everywhere = Tcptrace::start(&[&["watch"], &args[..]].concat());
     let here = ["--no-record", "--stacks", "off", "--netns", &quiet.name, "--netns", &busy.name];
+    let before = withheld::so_far();
     let here = Served::start(&[&args[..], &here].concat());
     let mut churner = Actor::start_in(&busy);
     let (mut server, mut client) = (Actor::start_in(&quiet), Actor::start_in(&quiet));
@@ -85,7 +86,7 @@ fn nothing_grows_and_all_is_told() {
             let besides = watch.seen.drain(..).find(|line| script.is_about(line));
             assert_eq!(besides, None, "in round {rounds}");
         }
-        check_tracked(&watches.here, [&quiet, &busy]);
+        check_tracked(&watches.here, [&quiet, &busy], before);
         sizes.iter_mut().for_each(Sizes::check);
         told += script.len();
         told_here += script.len_in(&quiet);
@@ -111,6 +112,7 @@ fn nothing_grows_and_all_is_told() {
         "alerts": told,
         "transitions": here["transitions"],
         "lost": here["lost"],
+        "withheld": withheld::so_far() - before,
         "memory": sizes.each_ref().map(memory),
         "descriptors": sizes.each_ref().map(|sizes| sizes.descriptors.iter().max()),
     }));
@@ -125,8 +127,8 @@ fn churn(churner: &mut Actor, over: &AtomicBool) {
 }
 
 /// As many sockets are known as `ss` shows, now that nothing moves, but for healthy ones whose end the
-/// kernel withheld.
-fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
+/// kernel has withheld, of what it `withheld_before` none.
+fn check_tracked(watch: &Served, namespaces: [&Namespace; 2], withheld_before: u64) {
     let half_closed = |state: &str| {
         let sample = format!("tcptrace_half_closed_sockets{{state=\"{state}\"}}");
         watch.value(&sample) as u64
@@ -140,7 +142,7 @@ fn check_tracked(watch: &Served, namespaces: [&Namespace; 2]) {
         let forgotten = namespaces.map(orphans).iter().sum::<u64>();
         // A descriptor whose connection is over is no socket to `ss`; none is left.
         let half_closed = (known, [of("CLOSE-WAIT"), of("FIN-WAIT-2") + forgotten, 0]);
-        (half_closed, all_known, all..=all + withheld::so_far())
+        (half_closed, all_known, all..=all + withheld::so_far() - withheld_before)
     };
     wait_until("other sockets are known than there are", look, |(half_closed, known, there)| {
         half_closed.0 == half_closed.1 && there.contains(known)

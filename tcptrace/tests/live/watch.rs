@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         ipv6_and_mapped,
         passed_to_another_process,
         inherited_by_a_child,
+        a_half_close_in_use_is_left_alone,
         there_first,
         there_first_in_three_namespaces_of_which_one_goes,
         filters_match_holders,
@@ -131,9 +132,7 @@ fn check_never_accepted(mut server: Actor, mut client: Actor, args: &[&str]) {
     client.close(socket);
     let [local, remote] =
         [listener, socket].map(|socket| format!("127.0.0.1:{}", socket.local_port));
-    let alert = watch.wait_for("alert on an unaccepted connection", |line| {
-        line["type"] == "alert" && line["local"] == local && line["remote"] == remote
-    });
+    let alert = watch.alert_between(&local, &remote, "not_accepted");
     check(&alert, "CLOSE_WAIT", "not_accepted", Some(server.pid()), began);
     assert_eq!(pids(&alert["holders"]), [0u64; 0]);
     assert_eq!(alert["inode"], Value::Null);
@@ -244,6 +243,28 @@ fn inherited_by_a_child() {
     assert_eq!(alert["blame"]["candidates"], serde_json::json!([child]));
     let holders: HashSet<_> = pids(&alert["holders"]).into_iter().collect();
     assert_eq!(holders, HashSet::from([u64::from(server.pid()), u64::from(child)]));
+}
+
+fn a_half_close_in_use_is_left_alone() {
+    let (mut server, mut client) = (Actor::start(), Actor::start());
+    let mut watch = watch(&[]);
+    let used = pair(&mut server, &mut client, "127.0.0.1");
+    client.shutdown_sending(used.client);
+    client.swallow(used.client);
+    server.stream(used.server, Duration::from_millis(20));
+    // One that is really stuck, begun later, tells when several thresholds have passed.
+    for _ in 0..3 {
+        let stuck = pair(&mut server, &mut client, "127.0.0.1");
+        client.close(stuck.client);
+        watch.alert(stuck.server.cookie, "firing");
+    }
+    let ours = [used.server.cookie.to_string(), used.client.cookie.to_string()];
+    let accused = |line: &&Value| ours.iter().any(|cookie| line["cookie"] == *cookie);
+    assert_eq!(watch.seen.iter().find(accused), None);
+    // No longer in use, it is told: both ends of it.
+    server.stop_streaming();
+    assert_eq!(watch.alert(used.client.cookie, "firing")["verdict"], "peer_not_closing");
+    assert_eq!(watch.alert(used.server.cookie, "firing")["verdict"], "eof_unread");
 }
 
 fn there_first() {

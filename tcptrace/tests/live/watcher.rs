@@ -154,6 +154,14 @@ impl Tcptrace {
         })
     }
 
+    /// The alert with this verdict on the connection with these ends, where the cookie is not known.
+    pub fn alert_between(&mut self, local: &str, remote: &str, verdict: &str) -> Value {
+        self.wait_for(&format!("{verdict} alert from {local} to {remote}"), |line| {
+            let ends = [&line["local"], &line["remote"]];
+            line["type"] == "alert" && ends == [local, remote] && line["verdict"] == verdict
+        })
+    }
+
     /// Asks it to end, as ^C does, and returns everything that was not waited for, the summary
     /// last.
     pub fn stop(self) -> Vec<Value> {

@@ -6,7 +6,7 @@ use super::Tracker;
 use super::sockets::{Live, NO_STAY};
 use super::stays::Kept;
 use crate::model::snapshot::{Observed, Snapshot};
-use crate::model::socket::{Endpoints, Identity, NetNs, SocketKey, StayState};
+use crate::model::socket::{Identity, NetNs, SocketKey, StayState};
 use crate::model::stay::{Ended, EndedBy, Stay};
 use crate::model::time::Instant;
 
@@ -32,9 +32,9 @@ impl Tracker {
         let shown: FxHashMap<_, _> = full.iter().copied().collect();
         let is_shown = |stay: &Stay| {
             shown.get(&stay.key).is_some_and(|socket| {
-                let ends = [socket.endpoints, stay.endpoints].map(Endpoints::canonical);
                 // An address can be another socket's by now.
-                let same = self.identity == Identity::Cookie || ends[0] == ends[1];
+                let same = self.identity == Identity::Cookie
+                    || socket.endpoints.canonical() == stay.endpoints.canonical();
                 same && socket.state == stay.state
             })
         };

@@ -60,7 +60,7 @@ pub fn bad_receivers_cost_time_and_memory_that_is_bounded() {
         tcptrace.wait_for("resolved group", resolved);
     }
     let after = memory(tcptrace.pid(), "VmRSS");
-    assert!(after < before + 8192, "from {before} KiB to {after} KiB");
+    assert!(after < before + 8192, "from {before} kB to {after} kB");
     let began = Instant::now();
     let (status, lines, errors) = tcptrace.end_with_errors(Signal::INT);
     assert!(status.success());

@@ -86,10 +86,9 @@ fn a_growing_group_is_told_of_ever_more_rarely() {
 fn one_and_one_in_a_look() -> (Engine, Stay) {
     let mut engine = engine();
     let second = at(10).after(Duration::from_millis(50));
-    for (cookie, at) in [(1, at(10)), (2, second)] {
-        let mut begun = event(10, cookie, TcpState::Established, TcpState::CloseWait);
-        begun.at = at;
-        engine.handle(at, Input::Transition(&begun));
+    for (cookie, when) in [(1, at(10)), (2, second)] {
+        let begun = event(10, cookie, TcpState::Established, TcpState::CloseWait);
+        engine.handle(when, Input::Transition(&Transition { at: when, ..begun }));
     }
     engine.handle(at(70), Input::Tick);
     let asked = outputs(&mut engine).examine;

@@ -1,5 +1,7 @@
 //! Sockets that are known by their addresses.
 
+use std::net::IpAddr;
+
 use super::*;
 
 /// An event of a probe that knows sockets by their addresses.
@@ -99,14 +101,20 @@ fn another_socket_at_the_same_address_and_in_the_same_state_is_another_stay() {
     tracker.apply(&by_address(10, 1, 4000, Established, CloseWait));
     // Its end is lost, and all of the next one's but what a look shows.
     let skaddr = Some(by_address(0, 1, 0, Established, CloseWait).key.get());
-    for (at, new) in [(20, 1), (30, 0)] {
+    let mut shown = [Observed { skaddr, ..shown_by_ends(5000, 8) }];
+    for (at, over) in [(20, 1), (30, 0)] {
         tracker.snapshot_begins(seconds(at));
-        let shown = [Observed { skaddr, ..shown_by_ends(5000, 8) }];
         let ended = tracker.snapshot_ends(seconds(at), &snapshot_of(&shown), |_| true);
-        assert_eq!(ended.len(), new);
+        assert_eq!(ended.len(), over);
         assert!(ended.iter().all(|it| it.stay.endpoints.remote.port() == 4000));
         let stays: Vec<_> = tracker.stays().collect();
         assert_eq!(stays.len(), 1);
         assert_eq!((stays[0].endpoints.remote.port(), stays[0].since), (5000, seconds(15)));
+        // The next look has the same ends, as IPv4-mapped.
+        let Endpoints { local, remote } = &mut shown[0].endpoints;
+        for end in [local, remote] {
+            let IpAddr::V4(ip) = end.ip().to_canonical() else { unreachable!() };
+            end.set_ip(ip.to_ipv6_mapped().into());
+        }
     }
 }
