@@ -80,7 +80,7 @@ fn nothing_grows_and_all_is_told() {
             let _over = OnDrop(&over);
             round(&mut watches, &quiet)
         });
-        forgotten += orphans_told(&watches.here.tcptrace.seen, &busy);
+        forgotten += check_orphans(&mut watches.here.tcptrace, &busy);
         // Others may leak on this host, in namespaces of their own.
         for watch in [&mut watches.everywhere, &mut watches.here.tcptrace] {
             let besides = watch.seen.drain(..).find(|line| script.is_about(line));
@@ -98,7 +98,7 @@ fn nothing_grows_and_all_is_told() {
     let (mut left, everywhere) = (here.tcptrace.stop(), everywhere.stop());
     assert_eq!(everywhere.iter().find(|line| last.is_about(line)), None);
     let (here, everywhere) = (left.pop().unwrap(), everywhere.last().unwrap());
-    forgotten += orphans_told(&left, &busy);
+    forgotten += orphans_told(&left, &busy).count();
     assert_eq!(here["alerts"], told_here + forgotten, "{here:#}");
     assert!(everywhere["alerts"].as_u64().unwrap() >= told as u64, "{everywhere:#}");
     let memory = |sizes: &Sizes| {
@@ -156,17 +156,26 @@ fn orphans(namespace: &Namespace) -> u64 {
     shown.lines().filter(|line| line.contains("timer:(timewait")).count() as u64
 }
 
-/// How many of them were told where connections only come and go, and nothing else leaks. Each is there by `ss`.
-fn orphans_told(told: &[Value], busy: &Namespace) -> usize {
-    let orphans = told.iter().filter(|line| {
-        line["netns"] == busy.inode && line["verdict"] == "orphan" && line["status"] == "firing"
-    });
-    let is_there = |line: &&Value| {
+/// Those that were told of where connections only come and go, and nothing else leaks.
+fn orphans_told<'a>(told: &'a [Value], busy: &Namespace) -> impl Iterator<Item = &'a Value> {
+    let netns = busy.inode;
+    told.iter().filter(move |line| {
+        line["netns"] == netns && line["verdict"] == "orphan" && line["status"] == "firing"
+    })
+}
+
+/// Each is there by `ss`, or its peer was late, and closed.
+fn check_orphans(watch: &mut Tcptrace, busy: &Namespace) -> usize {
+    let told: Vec<_> = orphans_told(&watch.seen, busy).cloned().collect();
+    for line in &told {
         let port = line["local"].as_str().unwrap().rsplit(':').next().unwrap();
         let shown = ss(Some(busy), port.parse().unwrap());
-        assert!(shown.iter().any(|socket| socket.state == "FIN-WAIT-2"), "{line:#}");
-    };
-    orphans.inspect(is_there).count()
+        if !shown.iter().any(|socket| socket.state == "FIN-WAIT-2") {
+            let over = watch.alert(line["cookie"].as_str().unwrap().parse().unwrap(), "resolved");
+            assert_eq!(over["ended_by"], "peer_closed", "{over:#}");
+        }
+    }
+    told.len()
 }
 
 /// What a process has, round by round.
