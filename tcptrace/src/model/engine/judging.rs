@@ -78,13 +78,14 @@ impl Engine {
                 self.tracker.postpone(id, again.max(now), None, now);
             }
             Judgement::InUse(_, again) => {
-                let (progress, at) = (evidence.progress, evidence.looked_at);
+                let progress = evidence.progress;
                 let finding = Arc::new(find(&stay, &evidence, in_use));
                 let evidence = Arc::new(evidence);
                 self.record(&stay, &evidence, &finding);
                 self.conditions.looked_at(id, &evidence, &finding);
                 let again = if early { due } else { again };
-                self.tracker.postpone(id, again, progress, at);
+                // Bytes were there at some time since the look began, which can be long ago.
+                self.tracker.postpone(id, again, progress, now);
             }
             Judgement::Exempt(_) => {}
             // Its transition is on its way; if that was lost, the next look finds it vanished.

@@ -178,6 +178,23 @@ fn a_socket_closed_during_the_look_is_not_told() {
     assert!(told.alerts.is_empty() && told.groups.is_empty());
 }
 
+/// The first look takes two minutes, and the second comes right after it.
+#[test]
+fn a_look_that_takes_long_accuses_nobody_whose_bytes_move() {
+    let mut engine = engine();
+    let begun = event(10, 1, TcpState::FinWait1, TcpState::FinWait2);
+    engine.handle(begun.at, Input::Transition(&begun));
+    let progress = Some(Progress { rcv_nxt: 5, ..Progress::default() });
+    for (began, over) in [(130, 249), (250, 250)] {
+        engine.handle(at(began), Input::Tick);
+        let asked = outputs(&mut engine).examine;
+        let last_recv = Some(Duration::ZERO);
+        let look = Evidence { progress, last_recv, ..evidence(began, &asked[0]) };
+        engine.handle(at(over), Input::Evidence(Some(vec![(asked[0].id, look)])));
+    }
+    assert!(outputs(&mut engine).alerts.is_empty());
+}
+
 #[test]
 fn a_look_that_failed_is_repeated() {
     let mut engine = engine();
