@@ -62,7 +62,7 @@ pub struct Stay {
     pub circumstances: Option<Circumstances>,
     /// How far both directions had come when we last looked.
     pub progress: Option<Progress>,
-    /// When that was, at the latest.
+    /// When that was.
     pub progress_at: Instant,
     /// The code that opened the connection, if that was seen.
     pub opened: Option<PathId>,

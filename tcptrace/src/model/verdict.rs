@@ -322,10 +322,8 @@ fn holding_reader(evidence: &Evidence) -> Option<usize> {
 
 /// Whether bytes moved in the direction that is still open: since we last looked, or, where that
 /// was less than `in_use` ago, since then by the kernel's own account. That account counts
-/// retransmissions as sending, so sequence numbers decide as soon as there are two looks. Where it is
-/// not to be had, they get their time.
+/// retransmissions as sending, so sequence numbers decide as soon as there are two looks.
 fn moves(stay: &Stay, evidence: &Evidence, in_use: Duration) -> bool {
-    let mut unless_known = false;
     if let (Some(before), Some(now)) = (stay.progress, evidence.progress) {
         let moved = match stay.state {
             StayState::CloseWait => (before.snd_nxt, before.snd_una) != (now.snd_nxt, now.snd_una),
@@ -334,9 +332,8 @@ fn moves(stay: &Stay, evidence: &Evidence, in_use: Duration) -> bool {
         if moved || evidence.looked_at.since(stay.progress_at) >= in_use {
             return moved;
         }
-        unless_known = true;
     }
-    last_byte(stay.state, evidence).map_or(unless_known, |ago| ago < in_use)
+    last_byte(stay.state, evidence).is_some_and(|ago| ago < in_use)
 }
 
 fn last_byte(state: StayState, evidence: &Evidence) -> Option<Duration> {

@@ -79,13 +79,16 @@ impl Engine {
             }
             Judgement::InUse(_, again) => {
                 let progress = evidence.progress;
+                // Bytes were there at some time since the look began, which can be long ago. Where the
+                // kernel does not say when the last one moved, that has to do.
+                let told = evidence.last_send.or(evidence.last_recv).is_some();
+                let at = if told { now } else { evidence.looked_at };
                 let finding = Arc::new(find(&stay, &evidence, in_use));
                 let evidence = Arc::new(evidence);
                 self.record(&stay, &evidence, &finding);
                 self.conditions.looked_at(id, &evidence, &finding);
                 let again = if early { due } else { again };
-                // Bytes were there at some time since the look began, which can be long ago.
-                self.tracker.postpone(id, again, progress, now);
+                self.tracker.postpone(id, again, progress, at);
             }
             Judgement::Exempt(_) => {}
             // Its transition is on its way; if that was lost, the next look finds it vanished.

@@ -207,16 +207,6 @@ fn one_look_at_a_socket_that_was_there_first_trusts_the_kernels_account() {
 }
 
 #[test]
-fn two_looks_that_are_close_together_do_not_show_that_nothing_moves() {
-    let (mut stay, mut evidence) = case(StayState::CloseWait);
-    stay.progress_at = evidence.looked_at.before(Duration::from_secs(1));
-    (evidence.progress, evidence.last_send) = (stay.progress, None);
-    assert!(matches!(judge(&stay, &evidence, THRESHOLD), Judgement::InUse(Verdict::Sending, _)));
-    stay.progress_at = evidence.looked_at.before(THRESHOLD);
-    assert!(matches!(judge(&stay, &evidence, THRESHOLD), Judgement::Stuck(_)));
-}
-
-#[test]
 fn an_idle_half_close_is_told_with_low_confidence() {
     let mut low: Vec<_> = VERDICTS.into_iter().collect();
     low.retain(|&verdict| confidence(verdict) == Confidence::Low);
