@@ -123,16 +123,18 @@ fn trial_of(name: &str, test: impl Fn() + Send + 'static, alone: bool) -> Trial 
         STACKS.set(stacks);
         host::require_root()?;
         let _turn = host::take_turn(alone).map_err(|error| Failed::from(error.to_string()))?;
-        PROBE.set(Probe::Btf);
+        let run = || {
+            PROBE.set(Probe::Btf);
+            test();
+        };
         let before = withheld::so_far();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
             let withheld = withheld::so_far() - before;
             if alone || withheld == 0 || AGAIN.fetch_add(1, Ordering::Relaxed) >= RERUNS {
                 resume_unwind(panic);
             }
             host::report(&json!({"again": named, "withheld": withheld}));
-            PROBE.set(Probe::Btf);
-            test();
+            run();
         }
         Ok(())
     })

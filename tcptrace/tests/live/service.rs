@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::actor::{Actor, Sock};
-use crate::host::{Namespace, run};
+use crate::host::{Namespace, run, status};
 use crate::watcher::{DEADLINE, Tcptrace, command, fresh_directory};
 
 pub fn trials() -> Vec<Trial> {
@@ -191,9 +191,8 @@ impl Unprivileged {
         command.args(["-o", "json", "--close-wait", "300ms", "--no-record"]);
         let mut watch = Tcptrace::spawn(&mut command);
         watch.wait_ready();
-        let pid = watch.pid().as_raw_nonzero();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        assert!(status.contains(&format!("\nUid:\t{}\t", Self::UID)), "{status}");
+        let uids = status(watch.pid(), "Uid");
+        assert!(uids.starts_with(&format!("{}\t", Self::UID)), "{uids}");
         watch
     }
 }
